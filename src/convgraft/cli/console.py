@@ -1,0 +1,91 @@
+"""What commands share in talking to people: tables, progress with an estimate, JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+
+def print_json(data: Any) -> None:
+    """One JSON document on standard output."""
+    print(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def say(text: str) -> None:
+    """A line for people, on standard error, so that standard output stays clean."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table on standard output: first column left, the others right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for number, name in enumerate(header):
+        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(str, row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(100, console.width))
+    console.print(table)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress display with time left, on standard error; gives `report(what, done, total)`.
+
+    Where standard error is no terminal, nothing is drawn.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = [
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+    ]
+    with Progress(*columns, console=console, disable=not console.is_terminal) as display:
+        tasks: dict[str, Any] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = display.add_task(what, total=total)
+            display.update(tasks[what], completed=done, total=total)
+
+        yield report
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage with two decimals."""
+    return "" if share is None else f"{100 * share:.2f}"
+
+
+def millions(count: float) -> str:
+    """A count in millions."""
+    return f"{count / 1e6:.2f} M"
+
+
+def result_rows(rows: Sequence[Any]) -> list[list[str]]:
+    """Rows of results as the cells of the results table."""
+    return [
+        [
+            row.arm, percent(row.val), percent(row.test.top1), f"{row.test.nll:.3f}",
+            millions(row.parameters), millions(row.macs), f"{row.seconds:.0f}",
+        ]
+        for row in rows
+    ]
+
+
+RESULT_HEADER = ("arm", "val top-1", "test top-1", "test NLL", "weights", "MACs", "seconds")

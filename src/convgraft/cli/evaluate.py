@@ -1,0 +1,144 @@
+"""`convgraft evaluate RUN|SOURCE DATA`: how good a run, or a single network, is on labelled images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from convgraft.cli.console import percent, print_json, print_table, progress, say
+
+if TYPE_CHECKING:
+    from convgraft.compose import Composite
+    from convgraft.data import ImageSet, Pixels
+
+
+def evaluate(
+    network: Annotated[str, typer.Argument(metavar="RUN|SOURCE", help="A run folder or ARCH@WEIGHTS.")],
+    data: Annotated[str, typer.Argument(help="Class folders, Parquet, or digits.")],
+    target: Annotated[str | None, typer.Option(help="Label column of a Parquet set.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="train, val or test; the run's own test part by default.")
+    ] = None,
+    image_size: Annotated[int | None, typer.Option(min=1, help="For a SOURCE: side in pixels.")] = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 128,
+    strict: Annotated[bool, typer.Option(help="Stop at a broken image.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure top-1, balanced accuracy, NLL and calibration of a run or a single network.
+
+    Example: convgraft evaluate runs/x pictures/ --split test
+    """
+    from convgraft.data import load_pixels, open_images
+    from convgraft.training import evaluate as measure
+
+    folder = Path(network)
+    images = open_images(data, target=target)
+    if folder.is_dir():
+        composite, order = _open_run(folder, images)
+    else:
+        composite, order = _open_source(network, images, image_size), None
+    indices, part = _choose_part(images, split, folder)
+    with progress() as report:
+        pixels = load_pixels(
+            images, composite.plan.image_size, indices=indices, strict=strict,
+            on_progress=lambda done, total: report("read images", done, total),
+        )
+        pixels = _relabelled(pixels, order)
+        metrics = measure(
+            composite, pixels, batch_size=batch_size,
+            on_progress=lambda done, total: report("evaluate", done, total),
+        )
+    for image in pixels.broken:
+        say(f"left out: {image.id} {image.reason}")
+    main = metrics[composite.plan.answer]
+    if json:
+        others = {name: m.as_dict() for name, m in metrics.items() if name != composite.plan.answer}
+        print_json({"network": network, "data": data, "part": part, "broken": len(pixels.broken),
+                    **main.as_dict(), "others": others})
+        return
+    header = ("answer", "images", "top-1", "balanced", "NLL", "ECE")
+    rows = [[name, m.images, percent(m.top1), percent(m.balanced), f"{m.nll:.4f}", f"{m.ece:.4f}"]
+            for name, m in metrics.items()]
+    print_table(f"{network} on {data} ({part})", header, rows)
+
+
+def _open_run(folder: Path, images: ImageSet) -> tuple[Composite, list[int]]:
+    """The run's network, and for each class of the data its place among the run's classes."""
+    from convgraft.errors import DataError
+    from convgraft.export import load
+
+    run = load(folder)
+    unknown = [name for name in images.classes if name not in run.labels]
+    if unknown:
+        raise DataError(
+            f'the run does not know the class "{unknown[0]}"',
+            expected=", ".join(run.labels[:10]), found=", ".join(images.classes[:10]),
+        )
+    return run.composite, [run.labels.index(name) for name in images.classes]
+
+
+def _open_source(network: str, images: ImageSet, image_size: int | None) -> Composite:
+    from convgraft.compose import compose
+    from convgraft.errors import UsageError
+    from convgraft.plan import Plan
+    from convgraft.sources import source
+    from convgraft.strategies import source_ref
+
+    opened = source(network, load=False)
+    if opened.classes != len(images.classes):
+        raise UsageError(
+            f"{network} tells {opened.classes} classes apart and the data has {len(images.classes)}",
+            hint=f"give it a head: convgraft fit {images.location} --models {network} "
+            "--strategy probe --out RUN",
+        )
+    plan = Plan(image_size or opened.image_size, (source_ref("a", opened),))
+    return compose(plan, {"a": opened})
+
+
+def _choose_part(
+    images: ImageSet, split: str | None, folder: Path
+) -> tuple[list[int] | None, str]:
+    """Which images: the part asked for, else the run's own test part, else all."""
+    from convgraft.data import read_split
+    from convgraft.errors import DataError
+    from convgraft.export import SPLIT
+
+    recorded = None
+    if (folder / SPLIT).is_file():
+        try:
+            recorded = read_split(folder / SPLIT, images)
+        except DataError:
+            recorded = None  # other images than those of the run
+    if recorded is not None:
+        part = split or "test"
+        return list(recorded.part(part)), f"{part} part of the run"
+    if split is None and images.parts is None:
+        return None, "all images"
+    return _given_part(images, split or "test")
+
+
+def _given_part(images: ImageSet, part: str) -> tuple[list[int], str]:
+    from convgraft.errors import UsageError
+
+    names = sorted(set(images.parts or ()))
+    if part not in names:
+        raise UsageError(
+            f'{images.location} has no part called "{part}"',
+            expected=f"one of {', '.join(names)}" if names else "no --split: the data has no parts",
+        )
+    assert images.parts is not None
+    return [i for i, name in enumerate(images.parts) if name == part], f"{part} part of the data"
+
+
+def _relabelled(pixels: Pixels, order: list[int] | None) -> Pixels:
+    """Labels as the run numbers them."""
+    import torch
+    from dataclasses import replace
+
+    if order is None:
+        return pixels
+    return replace(pixels, labels=torch.tensor(order)[pixels.labels])
+
+

@@ -1,0 +1,149 @@
+"""`convgraft explain PLAN|RUN`: what is combined, with every shape and cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from convgraft.cli.console import millions, print_json, print_table
+
+if TYPE_CHECKING:
+    from convgraft.compose import Composite
+    from convgraft.training import FreezePolicy
+
+
+def explain(
+    what: Annotated[str, typer.Argument(metavar="PLAN|RUN", help="A plan file or a run folder.")],
+    freeze: Annotated[
+        str | None, typer.Option(help="Also say what this preset or policy file lets learn.")
+    ] = None,
+    classes: Annotated[
+        int, typer.Option(min=2, help="For heads of a plan that leave the number of classes open.")
+    ] = 10,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show sources, wires and heads with shapes, adapters, weights and MACs.
+
+    Example: convgraft explain runs/x --freeze heads-only
+    """
+    from convgraft.training import read_policy
+
+    composite, recorded = _open(Path(what), classes)
+    description = _describe(composite)
+    policy = read_policy(freeze) if freeze else recorded
+    if policy:
+        description["learns"] = _learning(composite, policy)
+    if json:
+        print_json(description)
+        return
+    _print(what, description)
+
+
+def _open(path: Path, classes: int) -> tuple[Composite, FreezePolicy | None]:
+    """The network, and for a run the freeze policy it was trained with."""
+    from convgraft.compose import compose
+    from convgraft.errors import UsageError
+    from convgraft.export import load
+    from convgraft.plan import read_plan
+    from convgraft.training import FreezePolicy
+
+    if path.is_dir():
+        run = load(path)
+        noted = run.metrics.get("freeze")
+        rules = tuple((text, float(rate)) for text, rate in noted["rules"]) if noted else ()
+        return run.composite, FreezePolicy(noted["name"], rules) if noted else None
+    if not path.exists():
+        raise UsageError(f'there is no plan or run at "{path}"', expected="a YAML file or a run folder")
+    return compose(read_plan(path).with_classes(classes)), None
+
+
+def _describe(composite: Composite) -> dict[str, Any]:
+    from convgraft.compose import cost
+
+    plan, resolved = composite.plan, composite.resolved
+    surveys = resolved.checked.surveys
+    spent = cost(composite)
+    wires = [
+        {
+            "from": str(part.name).replace("/", ".").split("->")[0], "to": str(wire.target),
+            "join": wire.join, "adapter": wire.adapter, "start": wire.start,
+            "shape_in": part.shape_in, "shape_out": part.shape_out,
+            "weights": _weights(composite, f"adapters.{part.name}"),
+        }
+        for wire, parts in zip(plan.wires, resolved.adapters, strict=True)
+        for part in parts
+    ]
+    return {
+        "plan": str(plan),
+        "image_size": plan.image_size,
+        "macs": spent.macs,
+        "weights": spent.parameters,
+        "sources": [
+            {"name": ref.name, "network": ref.network, "macs_alone": surveys[ref.name].macs,
+             "weights": _weights(composite, f"sources.{ref.name}"),
+             "opaque": list(resolved.checked.sources[ref.name].capture.opaque)}
+            for ref in plan.sources
+        ],
+        "wires": wires,
+        "heads": [
+            {"name": part.head.name, "kind": part.head.kind,
+             "from": [str(ref) for ref in part.head.inputs], "shapes": part.inputs,
+             "classes": part.head.classes, "hidden": part.head.hidden,
+             "weights": _weights(composite, f"heads.{part.head.name}")}
+            for part in resolved.heads
+        ],
+    }
+
+
+def _weights(composite: Composite, path: str) -> int:
+    """Weights of a part; 0 where it was pruned away or has none."""
+    own = [p for name, p in composite.named_parameters() if name.startswith(f"{path}.")]
+    return sum(p.numel() for p in own)
+
+
+def _learning(composite: Composite, policy: FreezePolicy) -> list[dict[str, Any]]:
+    """Per part of the network: weights that learn, weights that are frozen, and the rates."""
+    from convgraft.training import work_out
+
+    freeze = work_out(policy, composite)
+    parts: dict[str, dict[str, Any]] = {}
+    for name, parameter in composite.named_parameters():
+        part = ".".join(name.split(".")[:2])
+        row = parts.setdefault(part, {"part": part, "learn": 0, "frozen": 0, "rates": set()})
+        rate = freeze.rates[name]
+        row["learn" if rate else "frozen"] += parameter.numel()
+        row["rates"].add(rate)
+    return [{**row, "rates": sorted(row["rates"]), "policy": policy.name} for row in parts.values()]
+
+
+def _print(what: str, d: dict[str, Any]) -> None:
+    title = f"{what}: {millions(d['weights'])} weights, {millions(d['macs'])} MACs at {d['image_size']} px"
+    print_table(
+        title, ("source", "network", "MACs alone", "weights kept"),
+        [[s["name"], s["network"], millions(s["macs_alone"]), f"{s['weights']:,}"] for s in d["sources"]],
+    )
+    if d["wires"]:
+        print_table(
+            "wires", ("from", "to", "join", "adapter", "start", "shapes", "weights"),
+            [[w["from"], w["to"], w["join"], w["adapter"], w["start"],
+              f"{_shape(w['shape_in'])} -> {_shape(w['shape_out'])}", f"{w['weights']:,}"]
+             for w in d["wires"]],
+        )
+    if d["heads"]:
+        print_table(
+            "heads", ("head", "kind", "from", "classes", "weights"),
+            [[h["name"], h["kind"], ", ".join(h["from"]), h["classes"] or "", f"{h['weights']:,}"]
+             for h in d["heads"]],
+        )
+    if "learns" in d:
+        print_table(
+            f"what learns ({d['learns'][0]['policy']})", ("part", "learns", "frozen", "rates"),
+            [[row["part"], f"{row['learn']:,}", f"{row['frozen']:,}",
+              ", ".join(f"{rate:g}" for rate in row["rates"])] for row in d["learns"]],
+        )
+
+
+def _shape(shape: Any) -> str:
+    return "x".join(map(str, shape))

@@ -1,0 +1,89 @@
+"""`convgraft`: the commands, and what the user sees when something goes wrong.
+
+Exit codes: 0 done, 1 failed, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from convgraft import __version__
+from convgraft.cli import demo, evaluate, explain, fit, predict, taps
+from convgraft.errors import ConvgraftError
+
+app = typer.Typer(
+    name="convgraft",
+    help="Combine CNN image classifiers into one better network.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("taps")(taps.taps)
+app.command("explain")(explain.explain)
+app.command("fit")(fit.fit)
+app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
+
+MANY_VALUED = ("--models",)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"convgraft {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    """Combine CNN image classifiers into one better network."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; errors become one clear message and an exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(spread_values(given), standalone_mode=True)
+    except ConvgraftError as error:
+        _complain(f"error: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _complain("stopped")
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def _complain(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def spread_values(arguments: Sequence[str]) -> list[str]:
+    """`--models A B` as `--models A --models B`, which is what the parser below understands.
+
+    >>> spread_values(["fit", "DATA", "--models", "A", "B", "--out", "R"])
+    ['fit', 'DATA', '--models', 'A', '--models', 'B', '--out', 'R']
+    """
+    spread: list[str] = []
+    option = None
+    for argument in arguments:
+        if argument in MANY_VALUED:
+            option = argument
+        elif argument.startswith("-"):
+            option = None
+            spread.append(argument)
+        else:
+            spread += [option, argument] if option else [argument]
+    return spread
+
+
+if __name__ == "__main__":
+    main()

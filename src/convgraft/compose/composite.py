@@ -1,0 +1,214 @@
+"""The compiled network: a plain `nn.Module` with one image in and named answers out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, fx, nn
+
+from convgraft.compose.check import check
+from convgraft.compose.link import build_modules, link_graph
+from convgraft.compose.prune import prune_modules
+from convgraft.compose.resolve import Resolved, resolve
+from convgraft.compose.share import share_prefixes
+from convgraft.errors import ConvgraftError, PlanError, Problem
+from convgraft.plan import Plan, SourceRef
+from convgraft.sources import Source, source
+from convgraft.sources.dry_run import dry_run
+
+
+class Composite(fx.GraphModule):
+    """Several networks compiled into one `fx.GraphModule`.
+
+    Calling it with images [N, 3, S, S], RGB, uint8 or float in [0, 1], gives a dict of answers:
+    logits [N, classes] by name. Weights are named `sources.a.layer1...`,
+    `adapters.a:layer2->b:layer3...`, `joins...`, `heads.label...`.
+
+    Attributes:
+        resolved: the plan it was made from, with sources and shapes.
+        held: paths of modules that stay in evaluation mode whatever calls `train()`.
+    """
+
+    resolved: Resolved
+    held: frozenset[str]
+
+    def __init__(
+        self,
+        root: nn.Module,
+        resolved: Resolved,
+        held: frozenset[str],
+        graphs: Mapping[bool, fx.Graph],
+    ) -> None:
+        super().__init__(root, graphs[False], class_name="Composite")
+        for name, child in root.named_children():
+            setattr(self, name, child)
+        self.resolved, self.held = resolved, held
+        self.train_graph = graphs[True]
+        self._install_modes(root)
+
+    def _install_modes(self, root: nn.Module) -> None:
+        """Where training runs another graph, `forward` chooses by `self.training`."""
+        if _code(self.train_graph) == _code(self.graph):
+            return
+        cls: Any = type(self)
+        cls._forward_train = type(fx.GraphModule(root, self.train_graph)).forward
+        cls._forward_eval = cls.forward
+        cls.forward = _forward_by_mode
+
+    @property
+    def plan(self) -> Plan:
+        """The plan it was made from."""
+        return self.resolved.checked.plan
+
+    def train(self, mode: bool = True) -> Composite:
+        """As `nn.Module.train`, but held modules stay in evaluation mode."""
+        super().train(mode)
+        if mode:
+            for path in self.held:
+                self.get_submodule(path).eval()
+        return self
+
+    def holding(self, paths: Collection[str]) -> Composite:
+        """This composite with other modules held; both share their weights.
+
+        A source whose root is held runs its evaluation graph, and prefixes that two such sources
+        share are computed once.
+        """
+        root = _root(dict(self.named_children()))
+        known = {path for path, _ in self.named_modules()}
+        held = frozenset(path for path in paths if path in known)
+        linked = Composite(root, self.resolved, held, _link_modes(self.resolved, root, held))
+        return linked.train(self.training)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Composite:
+        children = {name: copy.deepcopy(child, memo) for name, child in self.named_children()}
+        graphs = {False: copy.deepcopy(self.graph), True: copy.deepcopy(self.train_graph)}
+        twin = Composite(_root(children), self.resolved, self.held, graphs)
+        twin.training = self.training
+        memo[id(self)] = twin
+        return twin
+
+
+def _forward_by_mode(self: Any, image: Tensor) -> dict[str, Tensor]:
+    return self._forward_train(image) if self.training else self._forward_eval(image)
+
+
+def _code(graph: fx.Graph) -> str:
+    return graph.python_code("self").src
+
+
+def _root(children: Mapping[str, nn.Module]) -> nn.Module:
+    root = nn.Module()
+    for name, child in children.items():
+        root.add_module(name, child)
+    return root
+
+
+def _link_modes(
+    resolved: Resolved, root: nn.Module, held: frozenset[str]
+) -> dict[bool, fx.Graph]:
+    """The graph for training and the one for evaluation."""
+    names = list(resolved.checked.sources)
+    held_sources = [name for name in names if f"sources.{name}" in held]
+    graphs: dict[bool, fx.Graph] = {}
+    for mode in (False, True):
+        training = {name: mode and name not in held_sources for name in names}
+        graphs[mode] = link_graph(resolved, training)
+        share_prefixes(graphs[mode], root, held_sources)
+    return graphs
+
+
+def compose(
+    plan: Plan, sources: Mapping[str, Source] | None = None, *, seed: int = 0
+) -> Composite:
+    """Compile a plan: check, resolve, link, prune.
+
+    Args:
+        plan: what to combine and how; its learned heads know their number of classes.
+        sources: opened sources by name; opened from the plan's specs when not given.
+        seed: of the weights of adapters, joins and heads.
+
+    Raises PlanError with every problem of the plan, before a weight is loaded.
+    """
+    opened = dict(sources) if sources is not None else open_sources(plan)
+    resolved = resolve(check(plan, opened))
+    root = build_modules(resolved, seed)
+    graphs = {mode: link_graph(resolved, dict.fromkeys(opened, mode)) for mode in (False, True)}
+    prune_modules(root, graphs.values())
+    _refuse_absent(opened, root)
+    for graph in graphs.values():
+        share_prefixes(graph, root, held=())
+    return Composite(root, resolved, frozenset(), graphs)
+
+
+def _refuse_absent(sources: Mapping[str, Source], root: nn.Module) -> None:
+    """Weights that a source's run had pruned would be random here; no answer may use them."""
+    kept = {name for name, _ in root.named_parameters()}
+    problems = [
+        Problem(
+            f"sources.{name}",
+            f'an answer depends on "{absent}", which the weights of "{one.spec}" lack',
+            found="the run that they are from had pruned it",
+            hint="a head of its own on that source's features",
+        )
+        for name, one in sources.items()
+        for absent in one.absent[:1]
+        if f"sources.{name}.{absent}" in kept
+    ]
+    if problems:
+        raise PlanError(problems)
+
+
+def open_sources(plan: Plan, *, seed: int = 0, bare: bool = False) -> dict[str, Source]:
+    """Open every source of a plan, weights checked and not loaded; all failures in one PlanError.
+
+    `bare` leaves out the weights that the plan names, for a caller who brings others.
+    """
+    opened: dict[str, Source] = {}
+    problems: list[Problem] = []
+    for ref in plan.sources:
+        try:
+            opened[ref.name] = open_source(ref, seed=seed, bare=bare)
+        except ConvgraftError as error:
+            where = f"sources.{ref.name}"
+            problems.append(Problem(where, error.what, error.expected, error.found, error.hint))
+    if problems:
+        raise PlanError(problems)
+    return opened
+
+
+def open_source(ref: SourceRef, *, seed: int = 0, bare: bool = False) -> Source:
+    """The source that a plan names, with the preprocessing that the plan gives it."""
+    return source(
+        ref.network,
+        classes=ref.classes, mean=ref.mean, std=ref.std, size=ref.size,
+        seed=seed, load=False, bare=bare,
+    )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one image costs.
+
+    Attributes:
+        macs: multiply-accumulates of one forward pass in evaluation mode.
+        parameters: weights that the answers depend on.
+        trainable: those of them that require a gradient.
+    """
+
+    macs: int
+    parameters: int
+    trainable: int
+
+
+def cost(composite: Composite) -> Cost:
+    """Count a composite's MACs and weights."""
+    size = composite.plan.image_size
+    outputs = composite.graph.output_node().all_input_nodes
+    run = dry_run(composite, composite.graph, outputs, (2, 3, size, size))
+    weights = list(composite.parameters())
+    trainable = sum(p.numel() for p in weights if p.requires_grad)
+    return Cost(run.total, sum(p.numel() for p in weights), trainable)

@@ -1,0 +1,32 @@
+"""Image sets: opening, splitting, decoding, augmenting and feeding them to training."""
+
+from convgraft.data.augment import AUGMENTATIONS, Augmentation, augmentation
+from convgraft.data.broken import BrokenImage
+from convgraft.data.dataset import EpochSampler, PixelDataset
+from convgraft.data.decode import decode
+from convgraft.data.imageset import ImageSet
+from convgraft.data.location import open_images
+from convgraft.data.pixels import Pixels, load_pixels, resized
+from convgraft.data.split import Split, split_images
+from convgraft.data.split_file import read_split, write_split
+from convgraft.data.walk import image_files
+
+__all__ = [
+    "AUGMENTATIONS",
+    "Augmentation",
+    "BrokenImage",
+    "EpochSampler",
+    "ImageSet",
+    "PixelDataset",
+    "Pixels",
+    "Split",
+    "augmentation",
+    "decode",
+    "image_files",
+    "load_pixels",
+    "open_images",
+    "read_split",
+    "resized",
+    "split_images",
+    "write_split",
+]

@@ -1,0 +1,115 @@
+"""Encoded bytes to pixels; whatever is wrong with the bytes is a `BrokenImage`."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from functools import cache
+from io import BytesIO
+
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from convgraft.data.broken import BrokenImage
+from convgraft.data.modes import to_rgb
+
+# A closed list: other Pillow readers are rare in image sets, and one starts another program.
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
+SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
+
+
+def decode(data: bytes, *, id: str = "image") -> torch.Tensor:
+    """The pixels of one encoded image: uint8 [3, H, W], RGB, upright by its EXIF orientation.
+
+    Of an animation the first frame is read; transparency is laid on white.
+
+    Raises:
+        BrokenImage: the bytes are empty, no image, cut short, damaged, or hold more pixels than
+            `PIL.Image.MAX_IMAGE_PIXELS`. No other error comes out, and no warning.
+    """
+    if not data:
+        raise BrokenImage(id, "is empty")
+    with _quiet:
+        try:
+            return _pixels(data)
+        # Pillow's readers raise nearly every built-in type on damaged bytes.
+        except Exception as error:
+            raise BrokenImage(id, _reason(error, data)) from error
+
+
+def _pixels(data: bytes) -> torch.Tensor:
+    with Image.open(BytesIO(data), formats=_formats()) as image:
+        if _too_large(image):
+            raise Image.DecompressionBombError
+        image.load()
+        pixels = to_rgb(_upright(image))
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()  # a Pillow that lacks one of the readers must still read the others
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _too_large(image: Image.Image) -> bool:
+    limit = Image.MAX_IMAGE_PIXELS
+    return limit is not None and image.width * image.height > limit
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        if image.getexif().get(0x0112, 1) == 1:
+            return image
+        return ImageOps.exif_transpose(image)
+    # Unreadable EXIF data says nothing about the pixels, which have loaded by now.
+    except Exception:
+        return image
+
+
+def _reason(error: Exception, data: bytes) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"is larger than {Image.MAX_IMAGE_PIXELS} pixels"
+    if isinstance(error, UnidentifiedImageError):
+        return "is cut short" if data.startswith(SIGNATURES) else _not_an_image(data)
+    if isinstance(error, EOFError) or "truncated" in str(error).lower():
+        return "is cut short"
+    return f"is damaged ({str(error) or type(error).__name__})"
+
+
+def _not_an_image(data: bytes) -> str:
+    head = data[:64].strip()[:16].strip()
+    if head.isascii() and (text := head.decode("ascii")).isprintable():
+        return f"is not an image (starts with {text!r})"
+    return f"is not an image (starts with the bytes {data[:4].hex(' ')})"
+
+
+class _Quiet:
+    """Hides warnings while any thread decodes.
+
+    `warnings.catch_warnings` swaps a global list, so overlapping uses from several threads could
+    restore each other's filters; here the first thread in swaps and the last one out restores.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._caught = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside > 1:
+                return
+            self._caught = warnings.catch_warnings()
+            self._caught.__enter__()
+            warnings.simplefilter("ignore")
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._caught.__exit__(None, None, None)
+
+
+_quiet = _Quiet()

@@ -1,0 +1,171 @@
+"""Image sets in Parquet files, as the Hugging Face hub ships them or plainer.
+
+Image column: a struct with `bytes` and `path`, or binary. Labels are read without the images.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convgraft.data.imageset import (
+    PART_NAMES,
+    ImageSet,
+    check_two_classes,
+    fingerprint,
+    frozen_labels,
+)
+from convgraft.data.parquet_labels import choose_target, read_classes
+from convgraft.data.parquet_rows import ParquetRows
+from convgraft.data.walk import visible
+from convgraft.errors import DataError
+
+if TYPE_CHECKING:
+    from pyarrow import DataType, Schema
+
+IMAGE_NAMES = ("image", "img")
+SHARD = re.compile(r"(.+)-(\d+)-of-(\d+)")
+
+
+@dataclass(frozen=True, eq=False)
+class ParquetFile:
+    """One file whose footer has been read; `metadata` is pyarrow's, for reading it again."""
+
+    path: Path
+    schema: Schema
+    metadata: Any
+
+
+def parquet_files(location: str, path: Path) -> tuple[Path, ...]:
+    """The `.parquet` files that `path` stands for, sorted; none if it is another kind of set.
+
+    Raises:
+        DataError: of shards named like `train-00000-of-00002.parquet` some are missing.
+    """
+    if path.is_file():
+        return (path,) if path.suffix.lower() == ".parquet" else ()
+    found = _below(path) or _below(path / "data")
+    _check_shards(location, found)
+    return found
+
+
+def open_parquet(location: str, paths: Sequence[Path], target: str | None) -> ImageSet:
+    """The rows of all files, one after the other, as one image set.
+
+    Raises:
+        DataError: a file is damaged or differs in its columns, the image or label column cannot
+            be told, or a label is missing or out of range.
+    """
+    files = tuple(_open(path) for path in paths)
+    _check_same_columns(location, files)
+    schema = files[0].schema
+    image = _image_column(location, schema)
+    target = choose_target(location, files, image, target)
+    classes, labels = read_classes(location, files, target)
+    check_two_classes(location, classes)
+    ids = tuple(f"{f.path.name}#{row}" for f in files for row in range(f.metadata.num_rows))
+    sizes = [(file.path.name, file.path.stat().st_size) for file in files]
+    return ImageSet(
+        location=location,
+        kind="parquet",
+        target=target,
+        classes=classes,
+        ids=ids,
+        labels=frozen_labels(labels),
+        parts=_parts(files),
+        fingerprint=fingerprint("parquet", target, classes, ids, labels, sizes),
+        source=ParquetRows(files, image),
+    )
+
+
+def _below(folder: Path) -> tuple[Path, ...]:
+    if not folder.is_dir():
+        return ()
+    return tuple(p for p in visible(folder) if p.suffix.lower() == ".parquet" and p.is_file())
+
+
+def _check_shards(location: str, paths: Sequence[Path]) -> None:
+    shards = [match for path in paths if (match := SHARD.fullmatch(path.stem))]
+    groups = {(match[1], match[3]) for match in shards}
+    present = {match[0] for match in shards}
+    missing = [
+        name
+        for stem, count in sorted(groups)
+        for number in range(int(count))
+        if (name := f"{stem}-{number:0{len(count)}d}-of-{count}") not in present
+    ]
+    if missing:
+        raise DataError(
+            f"{location} lacks {len(missing)} of its Parquet files",
+            expected=", ".join(f"{name}.parquet" for name in missing[:4]),
+            hint="finish the download, or rename the files to use what is there",
+        )
+
+
+def _open(path: Path) -> ParquetFile:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        raise DataError(
+            "Parquet needs pyarrow, which is not installed", hint="pip install pyarrow"
+        ) from error
+    try:
+        with parquet.ParquetFile(path) as file:
+            return ParquetFile(path, file.schema_arrow, file.metadata)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(
+            f"{path} is not a readable Parquet file",
+            found=str(error).splitlines()[0],
+            hint="download it again; it may be cut short",
+        ) from error
+
+
+def _check_same_columns(location: str, files: Sequence[ParquetFile]) -> None:
+    first = files[0]
+    for file in files[1:]:
+        if not file.schema.equals(first.schema, check_metadata=False):
+            raise DataError(
+                f"{location}: {file.path.name} has other columns than {first.path.name}",
+                expected=_columns(first.schema),
+                found=_columns(file.schema),
+            )
+    if not sum(file.metadata.num_rows for file in files):
+        raise DataError(f"{location} has no rows", found=f"{len(files)} Parquet file(s)")
+
+
+def _columns(schema: Schema) -> str:
+    return ", ".join(f"{field.name} ({field.type})" for field in schema)
+
+
+def _image_column(location: str, schema: Schema) -> str:
+    found = [field.name for field in schema if _holds_images(field.type)]
+    known = [name for name in IMAGE_NAMES if name in found]
+    if len(found) == 1 or known:
+        return (known or found)[0]
+    raise DataError(
+        f"{location} has {'several possible image columns' if found else 'no image column'}",
+        expected="a struct with bytes and path, or binary, named image or img",
+        found=", ".join(found) or _columns(schema),
+        hint="rename the column that holds the images to image" if found else None,
+    )
+
+
+def _holds_images(kind: DataType) -> bool:
+    from pyarrow import types
+
+    if types.is_struct(kind):
+        return bool({"bytes", "path"} & {field.name for field in kind})
+    return str(kind) in {"binary", "large_binary", "binary_view"}
+
+
+def _parts(files: Sequence[ParquetFile]) -> tuple[str, ...] | None:
+    said = [PART_NAMES.get(re.split(r"[-_.\d]", f.path.stem.lower())[0]) for f in files]
+    if None in said or len(set(said)) < 2:
+        return None
+    return tuple(
+        str(p) for p, f in zip(said, files, strict=True) for _ in range(f.metadata.num_rows)
+    )

@@ -1,0 +1,114 @@
+"""The encoded image of one Parquet row, without holding all rows as Python objects."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convgraft.data.broken import BrokenImage
+from convgraft.errors import DataError
+
+if TYPE_CHECKING:
+    from convgraft.data.parquet import ParquetFile
+
+CACHE_BYTES = 2**30
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """One row group: the unit in which Parquet is read. `first` counts rows over all files."""
+
+    file: ParquetFile
+    number: int
+    first: int
+    first_of_file: int
+
+
+class ParquetRows:
+    """Gives the encoded bytes of the row at an index; row groups are read on first use.
+
+    Up to `CACHE_BYTES` of row groups stay in memory as Arrow buffers, the longest unused go first,
+    so images read in order cost one pass over the file however large it is. Safe to call from
+    several threads.
+    """
+
+    def __init__(self, files: Sequence[ParquetFile], column: str) -> None:
+        """Plan the row groups of `files`; nothing is read yet."""
+        self._column = column
+        self._groups = _groups(files)
+        self._firsts = np.array([group.first for group in self._groups], dtype=np.int64)
+        self._cache: OrderedDict[int, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, index: int) -> bytes:
+        """The encoded bytes at `index`, counted over all files.
+
+        Raises:
+            BrokenImage: the row has no image, or its path leads out of the file's folder.
+            DataError: the file is damaged where the row should be.
+            OSError: the row has a path, and the file there cannot be read.
+        """
+        number = int(np.searchsorted(self._firsts, index, side="right")) - 1
+        group = self._groups[number]
+        value = self._values(number)[index - group.first].as_py()
+        if isinstance(value, bytes):
+            return value
+        data = (value or {}).get("bytes")
+        if data is not None:
+            return data
+        id = f"{group.file.path.name}#{index - group.first_of_file}"
+        return _beside(group.file.path, (value or {}).get("path"), id)
+
+    def _values(self, number: int) -> Any:
+        with self._lock:
+            if number not in self._cache:
+                self._cache[number] = self._read(self._groups[number])
+                self._forget()
+            self._cache.move_to_end(number)
+            return self._cache[number]
+
+    def _forget(self) -> None:
+        held = sum(values.nbytes for values in self._cache.values())
+        while held > CACHE_BYTES and len(self._cache) > 1:
+            _, values = self._cache.popitem(last=False)
+            held -= values.nbytes
+
+    def _read(self, group: _Group) -> Any:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        path, metadata = group.file.path, group.file.metadata
+        try:
+            with parquet.ParquetFile(path, metadata=metadata, memory_map=True) as file:
+                return file.read_row_group(group.number, columns=[self._column]).column(0)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            found = f"row group {group.number}: {error}"
+            raise DataError(f"{path} is a damaged Parquet file", found=found) from error
+
+
+def _groups(files: Sequence[ParquetFile]) -> tuple[_Group, ...]:
+    groups: list[_Group] = []
+    first = 0
+    for file in files:
+        first_of_file = first
+        for number in range(file.metadata.num_row_groups):
+            rows = file.metadata.row_group(number).num_rows
+            if rows:
+                groups.append(_Group(file, number, first, first_of_file))
+            first += rows
+    return tuple(groups)
+
+
+def _beside(parquet: Path, path: str | None, id: str) -> bytes:
+    if not path:
+        raise BrokenImage(id, "is empty (no bytes and no path)")
+    posix, windows = PurePosixPath(path), PureWindowsPath(path)
+    if posix.is_absolute() or windows.anchor or ".." in windows.parts:
+        raise BrokenImage(id, f"has a path that leads out of its folder ({path!r})")
+    return (parquet.parent / posix).read_bytes()

@@ -1,0 +1,213 @@
+"""The artifact: a run's folder, from which one line loads the network again.
+
+    model.safetensors   every weight of the composite; plan hash and sources in its metadata
+    plan.yaml           what it is made of
+    labels.json         class names, in label order
+    metrics.json        what was measured, and how the run was made
+    split.csv           which image was in which part
+    card.md             the same for people
+
+No pickle anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convgraft.compose import Composite, compose, open_sources
+from convgraft.errors import ArtifactError, PlanError
+from convgraft.export.files import write_json, write_text, write_whole
+from convgraft.plan import Plan, plan_to_yaml, read_plan
+from convgraft.sources import Source, source
+
+WEIGHTS, PLAN, LABELS, METRICS = "model.safetensors", "plan.yaml", "labels.json", "metrics.json"
+CARD, SPLIT = "card.md", "split.csv"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A loaded artifact.
+
+    Attributes:
+        folder: where it lies.
+        composite: the network, in evaluation mode.
+        labels: class names, in label order.
+        metrics: what `metrics.json` says.
+    """
+
+    folder: Path
+    composite: Composite
+    labels: tuple[str, ...]
+    metrics: Mapping[str, Any]
+
+    @property
+    def plan(self) -> Plan:
+        """What it is made of."""
+        return self.composite.plan
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels of the images that it takes."""
+        return self.plan.image_size
+
+    @torch.inference_mode()
+    def probabilities(self, images: Tensor) -> Tensor:
+        """[N, 3, S, S] (uint8, or float in [0, 1]) to the main answer's probabilities [N, classes]."""
+        return self.composite(images)[self.plan.answer].float().softmax(1)
+
+
+def save(
+    folder: str | Path,
+    composite: Composite,
+    *,
+    labels: Sequence[str],
+    metrics: Mapping[str, Any] | None = None,
+    card: str = "",
+) -> Path:
+    """Write an artifact; `metrics.json` comes last, so a folder that has it is whole."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _save_weights(folder / WEIGHTS, composite)
+    write_text(folder / PLAN, plan_to_yaml(composite.plan))
+    write_json(folder / LABELS, {"classes": list(labels)})
+    write_text(folder / CARD, card or f"# {folder.name}\n")
+    write_json(folder / METRICS, dict(metrics or {}))
+    return folder
+
+
+def _save_weights(path: Path, composite: Composite) -> None:
+    from safetensors.torch import save_file
+
+    # clones, because safetensors refuses tensors that share memory
+    state = {name: t.detach().cpu().clone().contiguous() for name, t in composite.state_dict().items()}
+    metadata = {
+        "format": "pt",
+        "convgraft_plan": composite.plan.hash,
+        "sources": json.dumps({ref.name: _source_note(composite, ref.name) for ref in composite.plan.sources}),
+        "held": json.dumps(sorted(p for p in composite.held if p.count(".") == 1)),
+    }
+    write_whole(path, lambda part: save_file(state, part, metadata=metadata))
+
+
+def _source_note(composite: Composite, name: str) -> dict[str, Any]:
+    """What is needed to use this source's weights elsewhere."""
+    opened = composite.resolved.checked.sources[name]
+    own = opened.preprocessing
+    return {
+        "network": opened.spec, "classes": opened.classes,
+        "mean": own.mean, "std": own.std, "size": own.size,
+    }
+
+
+def load(
+    folder: str | Path,
+    *,
+    modules: Mapping[str, nn.Module] | None = None,
+    trust_python: bool = False,
+) -> Run:
+    """Load an artifact; no other file is needed, nothing is downloaded and nothing unpickled.
+
+    Args:
+        folder: of the run.
+        modules: by source name, for sources that were made from an `nn.Module` in Python.
+        trust_python: allow the artifact to import `python:` sources, that is, to run their code.
+
+    Raises ArtifactError where the folder is not a whole artifact.
+
+    >>> run = load("runs/x")                      # doctest: +SKIP
+    >>> run.probabilities(images).argmax(1)       # doctest: +SKIP
+    """
+    folder = Path(folder)
+    plan = _read_plan(folder)
+    labels = tuple(_read_json(folder / LABELS).get("classes", ()))
+    state, metadata = _read_weights(folder / WEIGHTS)
+    if metadata.get("convgraft_plan") != plan.hash:
+        raise ArtifactError(
+            f'"{folder}": {PLAN} and {WEIGHTS} do not belong together',
+            expected=f"plan hash {metadata.get('convgraft_plan')}", found=plan.hash,
+        )
+    composite = compose(plan, _open(plan, dict(modules or {}), trust_python, folder))
+    _load_state(composite, state, folder)
+    held = json.loads(metadata.get("held", "[]"))
+    composite = composite.holding(held).eval() if held else composite.eval()
+    return Run(folder, composite, labels, _read_json(folder / METRICS))
+
+
+def _read_plan(folder: Path) -> Plan:
+    if not folder.is_dir():
+        raise ArtifactError(f'there is no run at "{folder}"', expected=f"a folder with {WEIGHTS}")
+    missing = [name for name in (WEIGHTS, PLAN, LABELS, METRICS) if not (folder / name).is_file()]
+    if missing:
+        raise ArtifactError(
+            f'"{folder}" is not a finished run',
+            expected=", ".join((WEIGHTS, PLAN, LABELS, METRICS)),
+            found=f"no {', no '.join(missing)}",
+            hint="run the fit again: it goes on where it stopped",
+        )
+    return read_plan(folder / PLAN)
+
+
+def _open(
+    plan: Plan, modules: dict[str, nn.Module], trust_python: bool, folder: Path
+) -> dict[str, Source]:
+    """The sources' architectures, without the weights that the plan names."""
+    for ref in plan.sources:
+        if ref.network.startswith("python:") and not trust_python and ref.name not in modules:
+            raise ArtifactError(
+                f'"{folder}" wants to run Python code: source "{ref.name}" is {ref.network}',
+                hint="convgraft.load(folder, trust_python=True), if you trust it",
+            )
+        if ref.network.startswith("module:") and ref.name not in modules:
+            raise ArtifactError(
+                f'source "{ref.name}" was made from an nn.Module in Python ({ref.network})',
+                hint=f'convgraft.load(folder, modules={{"{ref.name}": module}})',
+            )
+    given = {
+        ref.name: source(modules[ref.name], mean=ref.mean, std=ref.std, size=ref.size)
+        for ref in plan.sources
+        if ref.name in modules
+    }
+    named = Plan(plan.image_size, tuple(ref for ref in plan.sources if ref.name not in given))
+    try:
+        return {**given, **open_sources(named, bare=True)}
+    except PlanError as error:
+        raise ArtifactError(f'"{folder}" cannot be rebuilt: {error}') from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f'"{path}" cannot be read', found=str(error)) from error
+    if not isinstance(data, dict):
+        raise ArtifactError(f'"{path}" cannot be read', expected="a JSON object")
+    return data
+
+
+def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ArtifactError(f'"{path}" cannot be read', found=str(error)) from error
+
+
+def _load_state(composite: Composite, state: Mapping[str, Tensor], folder: Path) -> None:
+    own = composite.state_dict()
+    differing = [name for name in own if name in state and own[name].shape != state[name].shape]
+    found: Collection[str] = {*(own.keys() ^ state.keys()), *differing}
+    if found:
+        raise ArtifactError(
+            f'"{folder}": the weights are not of the plan',
+            found=f"{len(found)} tensors differ, e.g. {sorted(found)[0]}",
+        )
+    composite.load_state_dict(dict(state))

@@ -1,0 +1,67 @@
+"""The card: what a network is made of, how it was trained, on what, and measured how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from convgraft.compose import Composite, cost
+from convgraft.report import markdown_table
+
+
+def write_card(
+    name: str, composite: Composite, labels: Sequence[str], metrics: Mapping[str, Any]
+) -> str:
+    """The card as Markdown. Every number in it comes from `metrics` or is counted here."""
+    plan = composite.plan
+    spent = cost(composite)
+    sections = [
+        f"# {name}",
+        _answer_line(plan.answer, metrics),
+        "## What it is made of",
+        markdown_table(
+            ["source", "network", "image size"],
+            [[ref.name, f"`{ref.network}`", ref.size or plan.image_size] for ref in plan.sources],
+        ),
+        f"{len(plan.wires)} wires, {spent.parameters:,} weights, {spent.macs:,} MACs an image.",
+        "```text\n" + str(plan) + "```",
+        "## How it was trained",
+        _settings(metrics.get("fit", {})),
+        "## On what",
+        _settings(metrics.get("data", {})),
+        f"Classes: {', '.join(labels[:20])}{', ...' if len(labels) > 20 else ''}.",
+        "## Measured how",
+        "The split is in `split.csv`. The epoch was chosen on the validation part; the test part "
+        "was read once, afterwards.",
+        _results(metrics.get("rows", [])),
+        "## Use it",
+        '```python\nimport convgraft\n\nrun = convgraft.load("RUN")\n'
+        "run.probabilities(images)  # uint8 [N, 3, "
+        f"{plan.image_size}, {plan.image_size}]\n```",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _answer_line(answer: str, metrics: Mapping[str, Any]) -> str:
+    test = metrics.get("test", {}).get(answer)
+    if not test:
+        return "Not evaluated on a test part."
+    return f"Test top-1 **{100 * test['top1']:.2f} %** on {test['images']} images."
+
+
+def _settings(values: Mapping[str, Any]) -> str:
+    return "\n".join(f"* {key.replace('_', ' ')}: {value}" for key, value in values.items())
+
+
+def _results(rows: Sequence[Mapping[str, Any]]) -> str:
+    return markdown_table(
+        ["arm", "test top-1", "NLL", "ECE", "weights", "MACs", "seconds"],
+        [
+            [
+                row["arm"], f"{100 * row['test']['top1']:.2f}", f"{row['test']['nll']:.3f}",
+                f"{row['test']['ece']:.3f}", f"{row['parameters']:,}", f"{row['macs']:,}",
+                f"{row['seconds']:.0f}",
+            ]
+            for row in rows
+        ],
+    )

@@ -1,0 +1,160 @@
+"""YAML whose every value knows its line and column, so that an error can say where.
+
+Only plain data: no tags, no Python objects, no aliases. All problems are collected and reported
+together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import yaml
+
+from convgraft.errors import PlanError, Problem, near_miss
+
+Value = TypeVar("Value")
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 20
+
+
+def read_yaml(text: str, name: str) -> yaml.Node:
+    """The document's root node; raises PlanError with line and column for text that is not YAML."""
+    if len(text) > MAX_BYTES:
+        raise PlanError([Problem(name, "the file is too large for a plan", f"<= {MAX_BYTES} bytes")])
+    try:
+        _refuse_excess(text, name)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        raise PlanError([Problem(where, f"this is not YAML: {error.problem}")], name=name) from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise PlanError([Problem(name, "this is not YAML", found=str(error))], name=name) from error
+    if node is None:
+        raise PlanError([Problem(f"{name}:1:1", "the file is empty")], name=name)
+    return node
+
+
+def _refuse_excess(text: str, name: str) -> None:
+    """Aliases can blow a small file up, and deep nesting the stack; plans need neither."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        mark = event.start_mark
+        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        if isinstance(event, yaml.AliasEvent):
+            raise PlanError([Problem(where, "aliases (*name) are not allowed here")], name=name)
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            depth += 1
+        if isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise PlanError([Problem(where, "this is nested too deeply")], name=name)
+
+
+class Located:
+    """Reads values out of nodes and collects what is wrong with them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.problems: list[Problem] = []
+
+    def where(self, node: yaml.Node) -> str:
+        """`file:line:column` of a node."""
+        return f"{self.name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+
+    def complain(self, node: yaml.Node, what: str, **details: str | None) -> None:
+        """Note a problem at a node."""
+        self.problems.append(Problem(self.where(node), what, **details))
+
+    def fields(
+        self, node: yaml.Node, known: Sequence[str], required: Sequence[str] = ()
+    ) -> dict[str, yaml.Node]:
+        """The entries of a mapping; unknown, double and missing keys are problems."""
+        entries = self.entries(node)
+        for key, (key_node, _) in entries.items():
+            if key not in known:
+                self.complain(
+                    key_node, f'"{key}" is not known here', expected=", ".join(known),
+                    hint=near_miss(key, known),
+                )
+        for key in required:
+            if key not in entries:
+                self.complain(node, f'"{key}" is missing', found=", ".join(entries) or "nothing")
+        return {key: value for key, (_, value) in entries.items() if key in known}
+
+    def entries(self, node: yaml.Node) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        """Key to (key node, value node) of a mapping, in order."""
+        if not isinstance(node, yaml.MappingNode):
+            self.complain(node, "a mapping (key: value) is expected here", found=_kind(node))
+            return {}
+        entries: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for key_node, value in node.value:
+            key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else ""
+            if not key:
+                self.complain(key_node, "a key must be a word")
+            elif key in entries:
+                self.complain(key_node, f'"{key}" stands here twice')
+            else:
+                entries[key] = (key_node, value)
+        return entries
+
+    def items(self, node: yaml.Node) -> list[yaml.Node]:
+        """The items of a list; a single value counts as a list of one."""
+        if isinstance(node, yaml.SequenceNode):
+            return list(node.value)
+        if isinstance(node, yaml.ScalarNode):
+            return [node]
+        self.complain(node, "a list is expected here", found=_kind(node))
+        return []
+
+    def scalar(
+        self, node: yaml.Node | None, read: Callable[[str], Value], expected: str, default: Value
+    ) -> Value:
+        """A single value read by `read`, which raises ValueError for what it cannot read."""
+        if node is None:
+            return default
+        if not isinstance(node, yaml.ScalarNode):
+            self.complain(node, f"{expected} is expected here", found=_kind(node))
+            return default
+        if node.tag == "tag:yaml.org,2002:null":
+            return default
+        try:
+            return read(node.value)
+        except ValueError:
+            self.complain(node, f"{expected} is expected here", found=f'"{node.value}"')
+            return default
+
+    def numbers(
+        self, node: yaml.Node | None, read: Callable[[str], Value], expected: str
+    ) -> tuple[Value, ...]:
+        """A list of values; values that cannot be read are left out and complained about."""
+        if node is None or node.tag == "tag:yaml.org,2002:null":
+            return ()
+        values = [self.scalar(item, read, expected, None) for item in self.items(node)]  # type: ignore[type-var]
+        return tuple(value for value in values if value is not None)
+
+    def finish(self) -> None:
+        """Raise PlanError if anything was wrong."""
+        if self.problems:
+            raise PlanError(self.problems, name=self.name)
+
+
+def _kind(node: yaml.Node) -> str:
+    kinds: Mapping[type, str] = {yaml.MappingNode: "a mapping", yaml.SequenceNode: "a list"}
+    return kinds.get(type(node), f'"{node.value}"')
+
+
+def write_yaml(data: Any) -> str:
+    """Plain data as YAML, in the order given, lists of scalars on one line."""
+
+    class Dumper(yaml.SafeDumper):
+        """Writes short lists inline."""
+
+    def sequence(dumper: yaml.SafeDumper, items: Sequence[Any]) -> yaml.Node:
+        flat = not any(isinstance(item, (dict, list, tuple)) for item in items)
+        return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=flat)
+
+    Dumper.add_representer(list, sequence)
+    Dumper.add_representer(tuple, sequence)
+    return yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)

@@ -1,0 +1,163 @@
+"""Plans: names and numbers that say how networks are combined. No tensors here.
+
+    image 32
+    source a = cifar_resnet20@w.safetensors classes=10
+    source b = cifar_resnet56 classes=10
+    wire a:layer1 -> b:layer1 join=add adapter=identity start=zero
+    head label = linear(a:flatten, b:flatten) classes=8
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+HEADS_OWNER = "heads"
+LEARNED_HEADS = ("linear", "mlp")
+
+
+@dataclass(frozen=True, order=True)
+class TapRef:
+    """A tap of a source, `a:layer2`, or the answer of another head, `heads:a`."""
+
+    source: str
+    tap: str
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.tap}"
+
+    @classmethod
+    def parse(cls, text: str) -> TapRef:
+        """Read `SOURCE:TAP`; raises ValueError where it is not of that form."""
+        source, colon, tap = text.strip().partition(":")
+        if not (source and colon and tap):
+            raise ValueError(f'"{text}" is not of the form SOURCE:TAP')
+        return cls(source, tap)
+
+
+@dataclass(frozen=True)
+class SourceRef:
+    """A source by name.
+
+    Attributes:
+        name: what the plan calls it; `a`, `b`, ... by default.
+        network: `ARCH[@WEIGHTS]`.
+        classes: number of classes it was made for; None: as the weights or the architecture say.
+        mean, std: preprocessing per channel for images in [0, 1]; None: the source's own.
+        size: side in pixels that its images are resized to; None: the plan's image size.
+    """
+
+    name: str
+    network: str
+    classes: int | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A join from taps to a tap.
+
+    A wire carries what its tap's own network computed there, before anything else is joined in.
+
+    Attributes:
+        inputs: the taps it starts from.
+        target: the tap it arrives at.
+        join: a row of `convgraft.layers.JOINS`.
+        adapter: a row of `convgraft.layers.ADAPTERS`.
+        start: `zero` (nothing happens until training opens it) or `one`.
+    """
+
+    inputs: tuple[TapRef, ...]
+    target: TapRef
+    join: str = "add"
+    adapter: str = "conv1x1"
+    start: str = "zero"
+
+    def adapter_name(self, tap: TapRef) -> str:
+        """The adapter's name in the composite; dots become slashes, as a module's name has none."""
+        return f"{tap}->{self.target}".replace(".", "/")
+
+    def __str__(self) -> str:
+        return f"{', '.join(map(str, self.inputs))} -> {self.target}"
+
+
+@dataclass(frozen=True)
+class Head:
+    """What turns taps, or other heads, into a named answer.
+
+    Attributes:
+        name: of the answer; also of the label column it is trained on.
+        kind: a row of `convgraft.layers.HEADS`.
+        inputs: taps, or other heads as `heads:NAME`.
+        classes: number of classes; None: as many as the data has.
+        hidden: widths of hidden dense layers.
+        dropout: share of features dropped before the classifier while training.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[TapRef, ...]
+    classes: int | None = None
+    hidden: tuple[int, ...] = ()
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How networks are combined.
+
+    Without heads, every source's own logits are an answer, named after the source.
+
+    Attributes:
+        image_size: side in pixels of the images that the composite takes.
+    """
+
+    image_size: int
+    sources: tuple[SourceRef, ...]
+    wires: tuple[Wire, ...] = ()
+    heads: tuple[Head, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the answers, in order."""
+        return tuple(part.name for part in (self.heads or self.sources))
+
+    @property
+    def answer(self) -> str:
+        """The main answer: the last one."""
+        return self.outputs[-1]
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Answers that are trained on labels: all but averages of others."""
+        averages = {head.name for head in self.heads if head.kind == "average"}
+        return tuple(name for name in self.outputs if name not in averages)
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the plan's text form, in hex."""
+        return hashlib.sha256(str(self).encode()).hexdigest()
+
+    def source(self, name: str) -> SourceRef | None:
+        """The source of that name."""
+        return next((ref for ref in self.sources if ref.name == name), None)
+
+    def with_classes(self, classes: int) -> Plan:
+        """This plan, its learned heads that left the number of classes open filled in."""
+        heads = [
+            replace(head, classes=head.classes or classes) if head.kind in LEARNED_HEADS else head
+            for head in self.heads
+        ]
+        return replace(self, heads=tuple(heads))
+
+    def wires_at(self, tap: TapRef) -> Iterable[Wire]:
+        """Wires that arrive at a tap, in plan order."""
+        return (wire for wire in self.wires if wire.target == tap)
+
+    def __str__(self) -> str:
+        from convgraft.plan.text import print_plan
+
+        return print_plan(self)

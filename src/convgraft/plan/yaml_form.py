@@ -1,0 +1,150 @@
+"""Plans as YAML files, with errors that name line and column.
+
+    image_size: 32
+    sources:
+      a: cifar_resnet20@w.safetensors
+      b: {network: cifar_resnet56, classes: 10}
+    wires:
+      - {from: a:layer1, to: b:layer1, join: add, adapter: identity, start: zero}
+    heads:
+      label: {kind: linear, from: [a:flatten, b:flatten], classes: 8}
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from convgraft.errors import UsageError
+from convgraft.plan.located import Located, read_yaml, write_yaml
+from convgraft.plan.values import Head, Plan, SourceRef, TapRef, Wire
+
+FORMAT = 1
+
+
+def plan_to_yaml(plan: Plan) -> str:
+    """The plan as YAML; what has its default value is left out."""
+    data = {
+        "convgraft": FORMAT,
+        "image_size": plan.image_size,
+        "sources": {ref.name: _source_data(ref) for ref in plan.sources},
+        "wires": [_wire_data(wire) for wire in plan.wires],
+        "heads": {head.name: _head_data(head) for head in plan.heads},
+    }
+    return write_yaml({key: value for key, value in data.items() if value})
+
+
+def _source_data(ref: SourceRef) -> Any:
+    options = {"classes": ref.classes, "mean": ref.mean, "std": ref.std, "size": ref.size}
+    given = {key: value for key, value in options.items() if value is not None}
+    return {"network": ref.network, **given} if given else ref.network
+
+
+def _wire_data(wire: Wire) -> dict[str, Any]:
+    inputs = [str(tap) for tap in wire.inputs]
+    return {
+        "from": inputs[0] if len(inputs) == 1 else inputs,
+        "to": str(wire.target),
+        "join": wire.join,
+        "adapter": wire.adapter,
+        "start": wire.start,
+    }
+
+
+def _head_data(head: Head) -> dict[str, Any]:
+    data = {
+        "kind": head.kind,
+        "from": [str(tap) for tap in head.inputs],
+        "classes": head.classes,
+        "hidden": head.hidden,
+        "dropout": head.dropout,
+    }
+    return {key: value for key, value in data.items() if value}
+
+
+def read_plan(path: str | Path) -> Plan:
+    """The plan in a YAML file; raises PlanError, or UsageError where the file cannot be read."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f'the plan "{path}" cannot be read', found=str(error)) from error
+    return plan_from_yaml(text, name=path.name)
+
+
+def plan_from_yaml(text: str, *, name: str = "plan") -> Plan:
+    """Read a plan; raises PlanError with every problem, each with `name:line:column`."""
+    reader = Located(name)
+    known = ("convgraft", "image_size", "sources", "wires", "heads")
+    fields = reader.fields(read_yaml(text, name), known, required=("image_size", "sources"))
+    version = reader.scalar(fields.get("convgraft"), int, "the format's number", FORMAT)
+    if version != FORMAT:
+        reader.complain(fields["convgraft"], f"plans of format {version} are not known here")
+    image_size = reader.scalar(fields.get("image_size"), int, "a number of pixels", 0)
+    plan = Plan(
+        image_size,
+        _read_sources(reader, fields.get("sources")),
+        _read_wires(reader, fields.get("wires")),
+        _read_heads(reader, fields.get("heads")),
+    )
+    reader.finish()
+    return plan
+
+
+def _read_sources(reader: Located, node: yaml.Node | None) -> tuple[SourceRef, ...]:
+    entries = reader.entries(node) if node is not None else {}
+    return tuple(_read_source(reader, name, value) for name, (_, value) in entries.items())
+
+
+def _read_source(reader: Located, name: str, node: yaml.Node) -> SourceRef:
+    if isinstance(node, yaml.ScalarNode):
+        return SourceRef(name, str(node.value))
+    known = ("network", "classes", "mean", "std", "size")
+    fields = reader.fields(node, known, required=("network",))
+    return SourceRef(
+        name,
+        reader.scalar(fields.get("network"), str, "ARCH[@WEIGHTS]", ""),
+        reader.scalar(fields.get("classes"), int, "a number of classes", None),
+        reader.numbers(fields.get("mean"), float, "a number") or None,
+        reader.numbers(fields.get("std"), float, "a number") or None,
+        reader.scalar(fields.get("size"), int, "a number of pixels", None),
+    )
+
+
+def _read_wires(reader: Located, node: yaml.Node | None) -> tuple[Wire, ...]:
+    items = reader.items(node) if node is not None else []
+    return tuple(_read_wire(reader, item) for item in items)
+
+
+def _read_wire(reader: Located, node: yaml.Node) -> Wire:
+    known = ("from", "to", "join", "adapter", "start")
+    fields = reader.fields(node, known, required=("from", "to"))
+    nowhere = TapRef("", "")
+    return Wire(
+        reader.numbers(fields.get("from"), TapRef.parse, "SOURCE:TAP"),
+        reader.scalar(fields.get("to"), TapRef.parse, "SOURCE:TAP", nowhere),
+        **{
+            key: reader.scalar(fields.get(key), str, "a word", default)
+            for key, default in (("join", "add"), ("adapter", "conv1x1"), ("start", "zero"))
+        },
+    )
+
+
+def _read_heads(reader: Located, node: yaml.Node | None) -> tuple[Head, ...]:
+    entries = reader.entries(node) if node is not None else {}
+    return tuple(_read_head(reader, name, value) for name, (_, value) in entries.items())
+
+
+def _read_head(reader: Located, name: str, node: yaml.Node) -> Head:
+    known = ("kind", "from", "classes", "hidden", "dropout")
+    fields = reader.fields(node, known, required=("kind", "from"))
+    return Head(
+        name,
+        reader.scalar(fields.get("kind"), str, "a kind of head", ""),
+        reader.numbers(fields.get("from"), TapRef.parse, "SOURCE:TAP"),
+        reader.scalar(fields.get("classes"), int, "a number of classes", None),
+        reader.numbers(fields.get("hidden"), int, "a width"),
+        reader.scalar(fields.get("dropout"), float, "a share", 0.0),
+    )

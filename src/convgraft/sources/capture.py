@@ -1,0 +1,194 @@
+"""Exact capture: a network as `torch.fx` graphs, one for training and one for evaluation.
+
+The traced graphs compute what the network's own `forward` computes, bit for bit. What is particular
+to one mode (Inception's auxiliary head, functional dropout) differs between the two graphs, so both
+are kept. A submodule whose Python code cannot be traced becomes one opaque node; where the network's
+own forward is in the way, the error names its line.
+"""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from torch import fx, nn
+
+from convgraft.errors import SourceError
+
+RANDOM_DEPTH_LAYERS = ("DropPath", "StochasticDepth", "DropBlock2d")
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """One traced forward.
+
+    Attributes:
+        fx: the traced graph; its targets are module paths of the network.
+        results: for each node's name the module calls that returned it, innermost first
+            (`layer1.0.relu_1`, `layer1.0`, `layer1`); a second call of a module is `_1`.
+        scopes: for each node's name the path of the module whose forward made it ("" = the network).
+    """
+
+    fx: fx.Graph
+    results: Mapping[str, tuple[str, ...]]
+    scopes: Mapping[str, str]
+
+    @property
+    def output(self) -> fx.Node:
+        """The node that holds the logits: the first where the network returns several."""
+        returned: Any = self.fx.output_node().args[0]
+        while not _is_value(returned):
+            fields = returned.args if isinstance(returned, fx.Node) else returned
+            returned = next(iter(fields.values() if isinstance(fields, Mapping) else fields))
+        return returned
+
+    @property
+    def input(self) -> fx.Node:
+        """The placeholder of the image."""
+        return self.fx.find_nodes(op="placeholder")[0]
+
+
+def _is_value(returned: object) -> bool:
+    """Whether this is one tensor's node, not a tuple, a mapping or a node that makes a tuple."""
+    if not isinstance(returned, fx.Node):
+        return False
+    return not (isinstance(returned.target, type) and issubclass(returned.target, tuple))
+
+
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """Both graphs of a network.
+
+    Attributes:
+        train, eval: the traced forwards; the same value where the modes do not differ.
+        opaque: paths of submodules that could not be traced and are called whole.
+    """
+
+    train: Graph
+    eval: Graph
+    opaque: tuple[str, ...]
+
+    def graph(self, training: bool) -> Graph:
+        """The graph of one mode."""
+        return self.train if training else self.eval
+
+
+def capture(module: nn.Module, *, name: str = "the network") -> Capture:
+    """Trace `module` in both modes.
+
+    The module's training flags are as before afterwards. Raises SourceError, naming file and line,
+    where the forward of the network itself cannot be traced.
+    """
+    flags = {path: part.training for path, part in module.named_modules()}
+    opaque: set[str] = set()
+    try:
+        train = _trace_past_obstacles(module.train(), opaque, name)
+        evaluation = _trace_past_obstacles(module.eval(), opaque, name)
+    finally:
+        for path, part in module.named_modules():
+            part.training = flags.get(path, part.training)
+    if _code(train.fx) == _code(evaluation.fx):
+        train = evaluation
+    return Capture(train, evaluation, tuple(sorted(opaque)))
+
+
+def _code(graph: fx.Graph) -> str:
+    return graph.python_code("self").src
+
+
+def _trace_past_obstacles(module: nn.Module, opaque: set[str], name: str) -> Graph:
+    """Trace; when a submodule is in the way, make it opaque and trace again."""
+    while True:
+        tracer = _Tracer(module, frozenset(opaque))
+        try:
+            graph = tracer.trace(module)
+        except Exception as error:
+            if not tracer.obstacle:
+                raise _refusal(error, name) from error
+            opaque.add(tracer.obstacle)
+            continue
+        results = {node: tuple(paths) for node, paths in tracer.results.items()}
+        return Graph(graph, results, dict(tracer.scopes))
+
+
+def _refusal(error: Exception, name: str) -> SourceError:
+    """Name the last line of the model's own code on the way to the error."""
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "/torch/" not in frame.filename and frame.filename != __file__
+    ]
+    where = f"{own[-1].filename}:{own[-1].lineno}: {own[-1].line}" if own else "its forward"
+    return SourceError(
+        f"{name} cannot be captured: its forward decides by the values it computes",
+        expected="a forward without branches on tensor values, outside of submodules",
+        found=f"{where} ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})",
+        hint="move that code into a submodule of its own; it is then called whole",
+    )
+
+
+class _Tracer(fx.Tracer):
+    """Records which node each module call returned, and where tracing got stuck."""
+
+    def __init__(self, module: nn.Module, opaque: frozenset[str]) -> None:
+        leaves, functions, wrapped = _tracing_rules(module)
+        super().__init__(autowrap_modules=wrapped, autowrap_functions=functions)
+        self._leaves, self._opaque = leaves, opaque
+        self.results: dict[str, list[str]] = {}
+        self.scopes: dict[str, str] = {}
+        self.obstacle: str = ""
+        self._calls: dict[str, int] = {}
+        self._stack: list[str] = []
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if module_qualified_name in self._opaque or isinstance(m, self._leaves):
+            return True
+        return super().is_leaf_module(m, module_qualified_name)
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        path = self.path_of_module(m)
+        count = self._calls[path] = self._calls.get(path, -1) + 1
+        self._stack.append(path)
+        try:
+            result = super().call_module(m, forward, args, kwargs)
+        except Exception:
+            self.obstacle = self.obstacle or path
+            raise
+        self._stack.pop()
+        if isinstance(result, fx.Proxy):
+            called = path if count == 0 else f"{path}_{count}"
+            self.results.setdefault(result.node.name, []).append(called)
+        return result
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        node = super().create_node(*args, **kwargs)
+        self.scopes[node.name] = self._stack[-1] if self._stack else ""
+        return node
+
+
+def _tracing_rules(
+    module: nn.Module,
+) -> tuple[tuple[type, ...], tuple[Any, ...], tuple[ModuleType, ...]]:
+    """Leaf classes, functions to keep whole, and modules whose functions are kept whole."""
+    import torchvision.ops
+
+    leaves = {kind for kind in vars(torchvision.ops).values() if _is_traceable_leaf(kind)}
+    functions: tuple[Any, ...] = ()
+    if any(type(part).__module__.startswith("timm.") for part in module.modules()):
+        import timm.layers
+
+        leaves |= set(timm.layers.get_notrace_modules())
+        functions = tuple(f for f in timm.layers.get_notrace_functions() if callable(f))
+    leaves |= {type(part) for part in module.modules() if type(part).__name__ in RANDOM_DEPTH_LAYERS}
+    return tuple(leaves), functions, (math, torchvision.ops)
+
+
+def _is_traceable_leaf(kind: object) -> bool:
+    """torchvision's own layers (box operators, stochastic depth), but not its blocks of layers."""
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        return False
+    return kind.__module__ != "torchvision.ops.misc"

@@ -1,0 +1,246 @@
+"""A source: one network to be combined, with its weights, its graphs and its preprocessing."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from convgraft.errors import SourceError
+from convgraft.sources.capture import Capture, capture
+from convgraft.sources.preprocess import Preprocessing
+from convgraft.sources.registry import Builder, find_builder
+from convgraft.sources.spec import SourceSpec, parse_spec
+from convgraft.sources.survey import Survey, Tap, survey
+from convgraft.sources.weights import WeightsFile, compare_shapes, open_weights
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A network, captured, ready to be combined.
+
+    Attributes:
+        spec: what it was made from, as text (`ARCH[@WEIGHTS]`, or `module:CLASS`).
+        module: the network itself; read it, do not train it: a composite works on copies.
+        capture: its exact graphs, for training and for evaluation.
+        preprocessing: how it wants its images.
+        classes: number of classes that it tells apart.
+        image_size: side in pixels that it was designed for.
+        pending: weights that have been checked and not loaded yet; None when all is loaded.
+        absent: tensors that the weights lack, because the run they are from had pruned them (its
+            own classifier, mostly); nothing may depend on them.
+    """
+
+    spec: str
+    module: nn.Module
+    capture: Capture
+    preprocessing: Preprocessing
+    classes: int
+    image_size: int
+    pending: WeightsFile | None = None
+    absent: tuple[str, ...] = ()
+
+    def survey(self, image_size: int | None = None) -> Survey:
+        """Its taps for images of `image_size` pixels (its own size when not given)."""
+        return survey(
+            self.module,
+            self.capture,
+            self.preprocessing.channels,
+            self.preprocessing.size or image_size or self.image_size,
+        )
+
+    def taps(self, image_size: int | None = None) -> tuple[Tap, ...]:
+        """As `survey`, the taps alone."""
+        return self.survey(image_size).taps
+
+    def loaded(self) -> Source:
+        """This source with its pending weights in place."""
+        if self.pending is None:
+            return self
+        self.module.load_state_dict(self.pending.tensors(), strict=False)
+        return replace(self, pending=None)
+
+
+def source(
+    spec: str | nn.Module,
+    *,
+    classes: int | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    size: int | None = None,
+    seed: int = 0,
+    load: bool = True,
+    bare: bool = False,
+) -> Source:
+    """Make a source from `ARCH[@WEIGHTS]` or from any `nn.Module` (which is copied).
+
+    Args:
+        spec: see `convgraft.sources.spec` for the grammar.
+        classes: number of classes; the weights tell it where there are any.
+        mean, std: per channel, for images in [0, 1]; the architecture's own where not given.
+        size: side in pixels to resize this network's images to, whatever the others take.
+        seed: of random weights.
+        load: False checks the weights and leaves loading them to `Source.loaded`.
+        bare: build the network as for the weights that the spec names, and leave them out: the
+            caller brings other ones. `classes` must be given.
+
+    Raises SourceError where the name, the weights or the network's forward will not do.
+
+    >>> source("cifar_resnet20").classes
+    10
+    """
+    if isinstance(spec, nn.Module):
+        made = _from_module(spec, size)
+    else:
+        made = _from_spec(parse_spec(spec), classes, seed, bare)
+    made = replace(made, preprocessing=_adjusted(made.preprocessing, mean, std, size))
+    return made.loaded() if load else made
+
+
+def _from_module(module: nn.Module, size: int | None) -> Source:
+    name = f"module:{type(module).__name__}"
+    own = copy.deepcopy(module)
+    return _captured(name, own, Preprocessing(), size or 224)
+
+
+def _from_spec(spec: SourceSpec, classes: int | None, seed: int, bare: bool) -> Source:
+    builder = find_builder(spec)
+    if spec.weights is None or bare:
+        module, file = _build(builder, classes, seed), None
+    elif spec.weights == "DEFAULT":
+        module, file = _download(spec, builder), None
+    else:
+        file = open_weights(spec.weights)
+        module = _fit_to_file(spec, builder, file, seed)
+    found = _captured(str(spec), module, Preprocessing(), builder.image_size)
+    stored = _stored_preprocessing(file)
+    return replace(
+        found,
+        preprocessing=stored or builder.preprocessing(found.classes),
+        pending=file,
+        absent=_absent(file, module),
+    )
+
+
+def _absent(file: WeightsFile | None, module: nn.Module) -> tuple[str, ...]:
+    if file is None:
+        return ()
+    missing, _, _ = compare_shapes(file.shapes, _shapes(module))
+    return tuple(name for name in missing if not _is_auxiliary(name))
+
+
+def _build(builder: Builder, classes: int | None, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return builder.build(classes)
+
+
+def _download(spec: SourceSpec, builder: Builder) -> nn.Module:
+    if builder.download is None:
+        raise SourceError(
+            f'"{spec.architecture}" has no default weights to download',
+            hint=f"{spec.architecture}@FILE, or {spec.architecture} for random weights",
+        )
+    try:
+        return builder.download()
+    except Exception as error:
+        raise SourceError(
+            f'the default weights of "{spec.architecture}" could not be downloaded',
+            found=f"{type(error).__name__}: {error}",
+            hint=f"offline, give a file: {spec.architecture}@weights.safetensors",
+        ) from error
+
+
+def _fit_to_file(spec: SourceSpec, builder: Builder, file: WeightsFile, seed: int) -> nn.Module:
+    """Build the network with the number of classes that the file's shapes tell."""
+    module = _build(builder, _noted(file).get("classes"), seed)
+    network = _shapes(module)
+    missing, unknown, differing = compare_shapes(file.shapes, network)
+    classes = _classes_in_file(file, network, differing)
+    if not missing and not unknown and differing and classes:
+        module = _build(builder, classes, seed)
+        missing, unknown, differing = compare_shapes(file.shapes, _shapes(module))
+    missing = [name for name in missing if file.source is None and not _is_auxiliary(name)]
+    if missing or unknown or differing:
+        raise _mismatch(spec, file, network, (missing, unknown, differing))
+    return module
+
+
+def _is_auxiliary(name: str) -> bool:
+    """Training-only heads of Inception and GoogLeNet, which many weight files leave out."""
+    return name.lower().startswith("aux")
+
+
+def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def _classes_in_file(file: WeightsFile, network: dict[str, Any], differing: list[str]) -> int | None:
+    """The one number that the first dimension of every differing tensor has in the file."""
+    if any(file.shapes[name][1:] != network[name][1:] for name in differing):
+        return None
+    counts = {file.shapes[name][0] for name in differing}
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _mismatch(
+    spec: SourceSpec,
+    file: WeightsFile,
+    network: dict[str, tuple[int, ...]],
+    differences: tuple[list[str], list[str], list[str]],
+) -> SourceError:
+    missing, unknown, differing = differences
+    found = [f"lacks {_some(missing)}"] if missing else []
+    found += [f"has {_some(unknown)} that the network does not know"] if unknown else []
+    shapes = [f"{name} {list(file.shapes[name])} for {list(network[name])}" for name in differing]
+    found += [f"shapes differ: {_some(shapes)}"] if shapes else []
+    return SourceError(
+        f'the weights in "{file.path}" are not of {spec.architecture}',
+        expected=f"{len(network)} tensors as {spec.architecture} names them",
+        found="; ".join(found),
+        hint="the architecture that these weights were trained with",
+    )
+
+
+def _some(names: list[str], count: int = 3) -> str:
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
+
+
+def _noted(file: WeightsFile | None) -> dict[str, Any]:
+    """What a convgraft run noted of the source; empty for other files."""
+    if file is None or file.source is None:
+        return {}
+    noted = json.loads(file.metadata.get("sources", "{}"))
+    return noted.get(file.source) or next(iter(noted.values()))
+
+
+def _stored_preprocessing(file: WeightsFile | None) -> Preprocessing | None:
+    noted = _noted(file)
+    if not noted:
+        return None
+    return Preprocessing(tuple(noted["mean"]), tuple(noted["std"]), noted["size"])
+
+
+def _captured(spec: str, module: nn.Module, preprocessing: Preprocessing, size: int) -> Source:
+    found = capture(module, name=spec)
+    taps = survey(module, found, preprocessing.channels, size).taps
+    logits = next(tap for tap in taps if tap.kind == "logits")
+    return Source(spec, module, found, preprocessing, logits.shape[0], size)
+
+
+def _adjusted(
+    own: Preprocessing, mean: Sequence[float] | None, std: Sequence[float] | None, size: int | None
+) -> Preprocessing:
+    adjusted = Preprocessing(tuple(mean or own.mean), tuple(std or own.std), size or own.size)
+    if len(adjusted.mean) != len(adjusted.std):
+        raise SourceError(
+            "mean and std must have one number per channel each",
+            found=f"{len(adjusted.mean)} means and {len(adjusted.std)} standard deviations",
+        )
+    return adjusted

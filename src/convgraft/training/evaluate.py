@@ -1,0 +1,52 @@
+"""Run a composite over images, without gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from convgraft.compose import Composite
+from convgraft.data import Pixels
+from convgraft.errors import RunError
+from convgraft.training.metrics import Metrics, measure
+
+
+@torch.inference_mode()
+def answers(
+    composite: Composite,
+    images: Tensor,
+    *,
+    batch_size: int = 128,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Tensor]:
+    """Logits [N, classes] of every answer, for images [N, 3, S, S]; the mode is as before after."""
+    device = next(composite.parameters()).device
+    was_training = composite.training
+    composite.eval()
+    collected: dict[str, list[Tensor]] = {name: [] for name in composite.plan.outputs}
+    try:
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size].to(device)
+            for name, logits in composite(batch).items():
+                collected[name].append(logits.float().cpu())
+            if on_progress:
+                on_progress(min(start + batch_size, len(images)), len(images))
+    finally:
+        composite.train(was_training)
+    return {name: torch.cat(parts) for name, parts in collected.items()}
+
+
+def evaluate(
+    composite: Composite,
+    pixels: Pixels,
+    *,
+    batch_size: int = 128,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Metrics]:
+    """Metrics of every answer on decoded, labelled images."""
+    if not len(pixels.labels):
+        raise RunError("there are no images to evaluate on")
+    found = answers(composite, pixels.images, batch_size=batch_size, on_progress=on_progress)
+    return {name: measure(logits, pixels.labels) for name, logits in found.items()}

@@ -1,0 +1,55 @@
+"""What a set of answers is worth: top-1, balanced accuracy, NLL, calibration error."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import (
+    multiclass_accuracy,
+    multiclass_calibration_error,
+)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Measured on labelled images.
+
+    Attributes:
+        images: how many.
+        top1: share whose most probable class is right.
+        balanced: mean over classes of the share that is right.
+        nll: mean negative log-likelihood, in nats.
+        ece: expected calibration error over 15 bins.
+    """
+
+    images: int
+    top1: float
+    balanced: float
+    nll: float
+    ece: float
+
+    def as_dict(self) -> dict[str, float | int]:
+        """Plain numbers for JSON."""
+        return asdict(self)
+
+
+def measure(logits: Tensor, labels: Tensor) -> Metrics:
+    """Metrics of logits [N, classes] against labels [N]."""
+    logits, labels = logits.double().cpu(), labels.cpu()
+    classes = logits.shape[1]
+    probabilities = logits.softmax(1)
+    return Metrics(
+        images=len(labels),
+        top1=multiclass_accuracy(logits, labels, classes, average="micro").item(),
+        balanced=_balanced(logits, labels, classes),
+        nll=torch.nn.functional.cross_entropy(logits, labels).item(),
+        ece=multiclass_calibration_error(probabilities, labels, classes, n_bins=15).item(),
+    )
+
+
+def _balanced(logits: Tensor, labels: Tensor, classes: int) -> float:
+    """Over the classes that occur."""
+    shares = multiclass_accuracy(logits, labels, classes, average="none")
+    return shares[torch.unique(labels)].mean().item()

@@ -1,0 +1,80 @@
+"""How a fit is run, as one checked value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from convgraft.errors import UsageError, near_miss
+
+OPTIMISERS = ("adamw", "sgd")
+SCHEDULES = ("cosine", "one-cycle", "constant")
+DEFAULT_RATES = {"adamw": 2e-3, "sgd": 2e-2}
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Settings of one fit. Raises UsageError for values that make no sense.
+
+    Attributes:
+        epochs: passes over the training images.
+        batch_size: images per step.
+        lr: peak learning rate of parts at full rate; None: the optimiser's default.
+        weight_decay: of weights with two or more dimensions; norms and biases have none.
+        optimiser: `adamw` or `sgd` (momentum 0.9, Nesterov).
+        schedule: `cosine` (5 % warm-up), `one-cycle` or `constant`.
+        label_smoothing: share of the target spread over all classes.
+        augment: a name of `convgraft.data.AUGMENTATIONS`.
+        patience: stop after so many epochs without a better validation score; None: never.
+        seed: of everything random in the fit.
+        workers: processes that augment images; 0: none beside this one.
+        accelerator, precision: Lightning's words.
+    """
+
+    epochs: int = 10
+    batch_size: int = 32
+    lr: float | None = None
+    weight_decay: float = 1e-2
+    optimiser: str = "adamw"
+    schedule: str = "cosine"
+    label_smoothing: float = 0.0
+    augment: str = "none"
+    patience: int | None = None
+    seed: int = 0
+    workers: int = 0
+    accelerator: str = "auto"
+    precision: str = "32-true"
+
+    def __post_init__(self) -> None:
+        _positive("epochs", self.epochs)
+        _positive("batch size", self.batch_size)
+        _positive("learning rate", self.rate)
+        if self.patience is not None:
+            _positive("patience", self.patience)
+        _share("label smoothing", self.label_smoothing)
+        _one_of("optimiser", self.optimiser, OPTIMISERS)
+        _one_of("schedule", self.schedule, SCHEDULES)
+        if self.weight_decay < 0 or self.workers < 0 or self.seed < 0:
+            raise UsageError("weight decay, workers and seed are not negative")
+
+    @property
+    def rate(self) -> float:
+        """The peak learning rate."""
+        return DEFAULT_RATES.get(self.optimiser, 1e-3) if self.lr is None else self.lr
+
+
+def _positive(what: str, value: float) -> None:
+    if not value > 0:
+        raise UsageError(f"the {what} must be above 0", found=str(value))
+
+
+def _share(what: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise UsageError(f"the {what} is a share from 0 to 1", found=str(value))
+
+
+def _one_of(what: str, word: str, known: tuple[str, ...]) -> None:
+    if word not in known:
+        raise UsageError(
+            f'there is no {what} called "{word}"',
+            expected=", ".join(known), hint=near_miss(word, known),
+        )

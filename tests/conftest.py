@@ -1,0 +1,37 @@
+"""Fixtures for every test: a fixed seed, and the way to real weights and real images."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+REPO = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+def _shared(variable: str, folder: str) -> Path:
+    path = Path(os.environ.get(variable, REPO.parent / "shared" / folder))
+    if not path.is_dir():
+        pytest.skip(f"no folder {path}; set {variable}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_weights() -> Path:
+    """The folder of real pretrained weights."""
+    return _shared("CONVGRAFT_WEIGHTS", "weights")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real image sets."""
+    return _shared("CONVGRAFT_DATA", "data")

@@ -1,0 +1,94 @@
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from convgraft.data import (
+    EpochSampler,
+    PixelDataset,
+    Pixels,
+    augmentation,
+    load_pixels,
+    open_images,
+)
+from convgraft.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def pixels() -> Pixels:
+    return load_pixels(open_images("digits"), 8, indices=range(40))
+
+
+def test_items_are_the_chosen_rows(pixels: Pixels):
+    data = PixelDataset(pixels, [5, 30])
+    assert len(data) == 2
+    image, label = data[1]
+    assert (image == pixels.images[30]).all()
+    assert (label, type(label)) == (int(pixels.labels[30]), int)
+    assert (data[3, 1][0] == image).all()
+
+
+def test_an_item_is_a_copy(pixels: Pixels):
+    before = pixels.images[0].clone()
+    PixelDataset(pixels, [0])[0][0].zero_()
+    assert (pixels.images[0] == before).all()
+
+
+def test_augmentation_depends_on_seed_epoch_and_row_only(pixels: Pixels):
+    augment = augmentation("standard", 8)
+    data = PixelDataset(pixels, range(40), augment=augment, seed=1)
+    again = PixelDataset(pixels, [9, 7], augment=augment, seed=1)
+    other = PixelDataset(pixels, range(40), augment=augment, seed=2)
+    assert (data[0, 7][0] == again[1][0]).all()
+    assert (data[7][0] == data[0, 7][0]).all()
+    changed = [(data[0, 7][0] != view).any() for view in (data[1, 7][0], other[0, 7][0])]
+    assert all(changed)
+
+
+def test_the_global_generator_is_left_alone(pixels: Pixels):
+    data = PixelDataset(pixels, range(40), augment=augmentation("light", 8))
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    data[0]
+    assert (torch.rand(3) == expected).all()
+
+
+def batches(pixels: Pixels, workers: int, epoch: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    data = PixelDataset(pixels, range(40), augment=augmentation("standard", 8), seed=3)
+    sampler = EpochSampler(len(data), seed=3)
+    sampler.set_epoch(epoch)
+    loader = DataLoader(data, batch_size=16, sampler=sampler, num_workers=workers)
+    images, labels = zip(*loader, strict=True)
+    return torch.cat(images), torch.cat(labels)
+
+
+def test_workers_do_not_change_an_epoch(pixels: Pixels):
+    alone, helped = batches(pixels, 0), batches(pixels, 2)
+    assert (alone[0] == helped[0]).all()
+    assert (alone[1] == helped[1]).all()
+    assert (batches(pixels, 0, epoch=2)[0] != alone[0]).any()
+
+
+def test_each_epoch_is_a_shuffle_of_all_positions():
+    sampler = EpochSampler(50, seed=1)
+    first = list(sampler)
+    assert first == list(sampler)
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert {epoch for epoch, _ in first} == {0}
+    assert {epoch for epoch, _ in second} == {1}
+    assert sorted(p for _, p in first) == sorted(p for _, p in second) == list(range(50))
+    assert [p for _, p in first] != [p for _, p in second]
+    assert [p for _, p in first] != [p for _, p in EpochSampler(50, seed=2)]
+    assert len(sampler) == 50
+
+
+def test_without_shuffling_the_order_stays():
+    assert list(EpochSampler(3, seed=1, shuffle=False)) == [(0, 0), (0, 1), (0, 2)]
+
+
+def test_a_negative_seed(pixels: Pixels):
+    with pytest.raises(DataError, match="seed -2"):
+        EpochSampler(3, seed=-2)
+    with pytest.raises(DataError, match="seed -2"):
+        PixelDataset(pixels, [0], seed=-2)
