@@ -18,7 +18,7 @@ interval of the median paired ratio is within 0.5 % either way, or `--seconds` h
 network. `paired` are the quartiles of the ratios within rounds, `noise` is half that interval.
 
     python benchmarks/compose.py
-    python benchmarks/compose.py --only cifar --seconds 30
+    python benchmarks/compose.py --only cifar --batch 128 --seconds 300
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from convgraft.sources.zoo import CifarResNet
 
 GOAL = 1.02
 CLASSES = 10
-WARM_UP, FEWEST, STEP = 3, 24, 8
+WARM_UP, BLOCK = 3, 8
 PRECISION = 0.005
 
 IMAGENET = """
@@ -282,6 +282,10 @@ class Timing:
         low, _, high = self.paired
         return 1.57 * (high - low) / len(self.ours) ** 0.5
 
+    @property
+    def settled(self) -> bool:
+        return len(self.ours) >= 3 * BLOCK and self.noise < PRECISION
+
 
 def take_turns(ours: Step, theirs: Step, batch: tuple[Tensor, Tensor], seconds: float) -> Timing:
     """Rounds of both until the noise is low enough; who goes first changes every round."""
@@ -293,25 +297,19 @@ def take_turns(ours: Step, theirs: Step, batch: tuple[Tensor, Tensor], seconds: 
             step(*batch)
     gc.collect()
     gc.disable()
-    while not _settled(timing) and (len(timing.ours) < STEP or time.monotonic() < deadline):
-        number = len(timing.ours)
-        for step, times in sides if number % 2 else sides[::-1]:
-            torch.manual_seed(number)
-            started = time.process_time()
-            step(*batch)
-            times.append(time.process_time() - started)
+    while not timing.settled and (not timing.ours or time.monotonic() < deadline):
+        for number in range(BLOCK):
+            for step, times in sides if number % 2 else sides[::-1]:
+                torch.manual_seed(number)
+                started = time.process_time()
+                step(*batch)
+                times.append(time.process_time() - started)
     gc.enable()
     return timing
 
 
-def _settled(timing: Timing) -> bool:
-    """Whether there are enough rounds; looked at now and then, in even numbers of rounds."""
-    rounds = len(timing.ours)
-    return rounds >= FEWEST and rounds % STEP == 0 and timing.noise < PRECISION
-
-
 def cases(pair: Pair, batch_size: int, seconds: float) -> Iterator[dict[str, Any]]:
-    """Both timings of one pair at one batch size."""
+    """Both timings of one pair."""
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(batch_size, 3, pair.size, pair.size, generator=generator)
     labels = torch.randint(CLASSES, (batch_size,), generator=generator)
@@ -331,26 +329,22 @@ def cases(pair: Pair, batch_size: int, seconds: float) -> Iterator[dict[str, Any
         }
 
 
-PAIRS: dict[str, tuple[Callable[[], Pair], tuple[int, ...]]] = {
-    "inception": (inception_squeezenet, (32,)),
-    "cifar": (two_resnets, (32, 128)),
-}
+PAIRS: dict[str, Callable[[], Pair]] = {"inception": inception_squeezenet, "cifar": two_resnets}
 
 
 def main() -> None:
     """Time every case; one line each on stderr, one JSON line at the end."""
     parser = argparse.ArgumentParser(description="A composite beside the same network by hand.")
-    parser.add_argument("--seconds", type=float, default=90, help="at most so long per case")
+    parser.add_argument("--seconds", type=float, default=120, help="at most so long per case")
+    parser.add_argument("--batch", type=int, default=32, help="images at once")
     parser.add_argument("--only", default="", help="only pairs whose name contains this")
     options = parser.parse_args()
     torch.set_num_threads(1)
     found: list[dict[str, Any]] = []
-    for make, batch_sizes in (pair for name, pair in PAIRS.items() if options.only in name):
-        pair = make()
-        for batch_size in batch_sizes:
-            for case in cases(pair, batch_size, options.seconds):
-                print(_row(case), file=sys.stderr, flush=True)
-                found.append(case)
+    for make in (make for name, make in PAIRS.items() if options.only in name):
+        for case in cases(make(), options.batch, options.seconds):
+            print(_row(case), file=sys.stderr, flush=True)
+            found.append(case)
     worst = max(case["ratio"] for case in found)
     print(json.dumps({"benchmark": "compose", "ratio": worst, "goal": GOAL, "cases": found}))
 

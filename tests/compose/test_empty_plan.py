@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchvision import models
 
@@ -42,6 +43,21 @@ def test_an_empty_plan_is_its_source(spec: str, size: int):
 @pytest.mark.parametrize(("spec", "size"), SLOW.items())
 def test_an_empty_plan_is_its_source_in_more_families(spec: str, size: int):
     assert_is_its_source(spec, size)
+
+
+class WithModes(Tiny):
+    """Goes another way while training."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.dropout(x, 0.5) if self.training else x * 2)
+
+
+def test_a_network_with_another_forward_for_each_mode():
+    own = source(WithModes(), size=16)
+    composite = compose(plan_for({"net": own}, size=16), {"net": own})
+    for training in (True, False, True):
+        answer = run(copy.deepcopy(composite), images(16), training=training)["net"]
+        assert torch.equal(answer, run_alone(own, images(16), training=training))
 
 
 def test_googlenet_trains_without_its_training_heads():

@@ -119,6 +119,14 @@ def test_a_deep_copy_is_equal_and_independent(first: type[Tiny]):
     assert composite.sources.a.conv.weight.abs().max() > 0
 
 
+def test_parts_of_one_shape_start_apart():
+    sources = two()
+    drawn = [wire("a:bn -> a:conv2"), wire("a:relu -> a:conv2")]
+    adapters = compose(plan_for(sources, wires=drawn, size=16), sources).adapters
+    first, second = (part.mix for part in adapters.children())
+    assert not torch.equal(first.weight, second.weight)
+
+
 def test_a_deep_copy_keeps_what_is_frozen_and_held():
     composite = joined().holding(["sources.a"]).train()
     composite.sources.a.requires_grad_(False)

@@ -145,6 +145,52 @@ def test_a_head_reads_the_value_before_it_is_overwritten():
     assert seen[0].min() < 0
 
 
+def test_a_head_reads_the_value_after_its_joins_and_before_it_is_overwritten():
+    sources = two_tiny()
+    drawn = [wire("a:bn -> b:bn", "add", "identity", "one"), wire("a:conv -> b:bn", start="one")]
+    heads = [head("h", "linear", "b:bn", classes=3), head("b", "identity", "b:fc")]
+    composite = compose(plan_for(sources, wires=drawn, heads=heads, size=16), sources).eval()
+    seen: list[torch.Tensor] = []
+    composite.heads.h.register_forward_pre_hook(lambda m, given: seen.append(given[0].clone()))
+    answer = composite(images(16))["b"]
+    normalised = sources["a"].preprocessing.build()(images(16))
+    first, second = (sources[name].module.eval() for name in "ab")
+    conv = first.conv(normalised)
+    expected = second.bn(second.conv(normalised)) + first.bn(conv)
+    expected = expected + composite.adapters.get_submodule("a:conv->b:bn")(conv)
+    torch.testing.assert_close(seen[0], expected)
+    assert expected.min() < 0
+    pooled = second.pool(second.conv2(expected.relu())).flatten(1)
+    torch.testing.assert_close(answer, second.fc(pooled))
+
+
+class ReadsFirst(Tiny):
+    """Reads a value, together with another one, before it overwrites it."""
+
+    def __init__(self):
+        super().__init__()
+        self.side = nn.Conv2d(3, 8, 3, 2, 1)
+
+    def forward(self, x):
+        side = self.side(x)
+        x = self.bn(self.conv(x))
+        both = x + side
+        return self.fc(self.pool(self.relu(x) + both).flatten(1))
+
+
+def test_a_reader_that_waits_for_a_wire_still_reads_before_the_overwriting():
+    sources = {"a": source(ReadsFirst()), "b": source(Tiny(seed=1))}
+    assert_undisturbed(sources, wire("b:conv2 -> a:side"), wire("b:conv -> a:side", "gate"))
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_a_replaced_value_that_is_overwritten_leaves_its_own_source_alone(order: str):
+    sources = {name: two_tiny()[name] for name in order}
+    plan = plan_for(sources, wires=[wire("a:conv -> b:bn", "replace", "identity", "one")], size=16)
+    answers = run(compose(plan, sources), images(16), training=True)
+    assert torch.equal(answers["a"], run_alone(sources["a"], images(16), training=True))
+
+
 @pytest.mark.parametrize("join", [*ZERO_JOINS, "replace"])
 @pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("end", ["conv2", "bn"])

@@ -53,8 +53,12 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
 
     console = Console(stderr=True)
     columns = [
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
     ]
     with Progress(*columns, console=console, disable=not console.is_terminal) as display:
         tasks: dict[str, Any] = {}
@@ -81,8 +85,13 @@ def result_rows(rows: Sequence[Any]) -> list[list[str]]:
     """Rows of results as the cells of the results table."""
     return [
         [
-            row.arm, percent(row.val), percent(row.test.top1), f"{row.test.nll:.3f}",
-            millions(row.parameters), millions(row.macs), f"{row.seconds:.0f}",
+            row.arm,
+            percent(row.val),
+            percent(row.test.top1),
+            f"{row.test.nll:.3f}",
+            millions(row.parameters),
+            millions(row.macs),
+            f"{row.seconds:.0f}",
         ]
         for row in rows
     ]

@@ -77,6 +77,7 @@ def _pretrain(name: str, images: ImageSet, seed: int, folder: Path, report: Repo
     """Train one network on its half of the digits; the run that holds its weights."""
     from convgraft.compose import compose
     from convgraft.data import split_images
+    from convgraft.errors import RunError
     from convgraft.export import save
     from convgraft.sources import source
     from convgraft.strategies import STRATEGIES, Ingredients
@@ -91,10 +92,14 @@ def _pretrain(name: str, images: ImageSet, seed: int, folder: Path, report: Repo
     task = Task(half, split_images(half, seed=seed), IMAGE_SIZE)
     plan = STRATEGIES["finetune"].write(given)
     result = fit(
-        compose(plan, given.sources, seed=seed), task, PRESETS["all"],
+        compose(plan, given.sources, seed=seed),
+        task,
+        PRESETS["all"],
         FitOptions(epochs=10, batch_size=64, augment="digits", seed=seed),
         on_progress=lambda done, total: report(f"pretrain {name}", done, total),
     )
+    if result.interrupted:
+        raise RunError(f"stopped while pretraining {name}", hint="the same command starts it again")
     save(run, result.composite, labels=half.classes, metrics={"curve": list(result.curve)})
     return run
 
@@ -139,5 +144,8 @@ def _verdict(rows: list[Row]) -> str:
     gap = 100 * (join.test.top1 - rival.test.top1)
     images = best.test.images
     if gap > 0:
-        return f"{join.arm} beats {rival.arm}, the best rival, by {gap:.1f} points on {images} images."
-    return f"No join beats {rival.arm} here: {join.arm} is {-gap:.1f} points behind on {images} images."
+        return (
+            f"{join.arm} beats {rival.arm}, the best rival, by {gap:.1f} points on {images} images."
+        )
+    behind = f"{join.arm} is {-gap:.1f} points behind"
+    return f"No join beats {rival.arm} here: {behind} on {images} images."

@@ -1,9 +1,9 @@
-"""`convgraft evaluate RUN|SOURCE DATA`: how good a run, or a single network, is on labelled images."""
+"""`convgraft evaluate RUN|SOURCE DATA`: how good a run, or one network, is on labelled images."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,13 +15,17 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    network: Annotated[str, typer.Argument(metavar="RUN|SOURCE", help="A run folder or ARCH@WEIGHTS.")],
+    network: Annotated[
+        str, typer.Argument(metavar="RUN|SOURCE", help="A run folder or ARCH@WEIGHTS.")
+    ],
     data: Annotated[str, typer.Argument(help="Class folders, Parquet, or digits.")],
     target: Annotated[str | None, typer.Option(help="Label column of a Parquet set.")] = None,
     split: Annotated[
         str | None, typer.Option(help="train, val or test; the run's own test part by default.")
     ] = None,
-    image_size: Annotated[int | None, typer.Option(min=1, help="For a SOURCE: side in pixels.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="For a SOURCE: side in pixels.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 128,
     strict: Annotated[bool, typer.Option(help="Stop at a broken image.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -42,12 +46,17 @@ def evaluate(
     indices, part = _choose_part(images, split, folder)
     with progress() as report:
         pixels = load_pixels(
-            images, composite.plan.image_size, indices=indices, strict=strict,
+            images,
+            composite.plan.image_size,
+            indices=indices,
+            strict=strict,
             on_progress=lambda done, total: report("read images", done, total),
         )
         pixels = _relabelled(pixels, order)
         metrics = measure(
-            composite, pixels, batch_size=batch_size,
+            composite,
+            pixels,
+            batch_size=batch_size,
             on_progress=lambda done, total: report("evaluate", done, total),
         )
     for image in pixels.broken:
@@ -55,12 +64,22 @@ def evaluate(
     main = metrics[composite.plan.answer]
     if json:
         others = {name: m.as_dict() for name, m in metrics.items() if name != composite.plan.answer}
-        print_json({"network": network, "data": data, "part": part, "broken": len(pixels.broken),
-                    **main.as_dict(), "others": others})
+        print_json(
+            {
+                "network": network,
+                "data": data,
+                "part": part,
+                "broken": len(pixels.broken),
+                **main.as_dict(),
+                "others": others,
+            }
+        )
         return
     header = ("answer", "images", "top-1", "balanced", "NLL", "ECE")
-    rows = [[name, m.images, percent(m.top1), percent(m.balanced), f"{m.nll:.4f}", f"{m.ece:.4f}"]
-            for name, m in metrics.items()]
+    rows = [
+        [name, m.images, percent(m.top1), percent(m.balanced), f"{m.nll:.4f}", f"{m.ece:.4f}"]
+        for name, m in metrics.items()
+    ]
     print_table(f"{network} on {data} ({part})", header, rows)
 
 
@@ -74,7 +93,8 @@ def _open_run(folder: Path, images: ImageSet) -> tuple[Composite, list[int]]:
     if unknown:
         raise DataError(
             f'the run does not know the class "{unknown[0]}"',
-            expected=", ".join(run.labels[:10]), found=", ".join(images.classes[:10]),
+            expected=", ".join(run.labels[:10]),
+            found=", ".join(images.classes[:10]),
         )
     return run.composite, [run.labels.index(name) for name in images.classes]
 
@@ -89,7 +109,9 @@ def _open_source(network: str, images: ImageSet, image_size: int | None) -> Comp
     opened = source(network, load=False)
     if opened.classes != len(images.classes):
         raise UsageError(
-            f"{network} tells {opened.classes} classes apart and the data has {len(images.classes)}",
+            f"{network} and the data have different numbers of classes",
+            expected=str(len(images.classes)),
+            found=str(opened.classes),
             hint=f"give it a head: convgraft fit {images.location} --models {network} "
             "--strategy probe --out RUN",
         )
@@ -97,9 +119,7 @@ def _open_source(network: str, images: ImageSet, image_size: int | None) -> Comp
     return compose(plan, {"a": opened})
 
 
-def _choose_part(
-    images: ImageSet, split: str | None, folder: Path
-) -> tuple[list[int] | None, str]:
+def _choose_part(images: ImageSet, split: str | None, folder: Path) -> tuple[list[int] | None, str]:
     """Which images: the part asked for, else the run's own test part, else all."""
     from convgraft.data import read_split
     from convgraft.errors import DataError
@@ -134,11 +154,10 @@ def _given_part(images: ImageSet, part: str) -> tuple[list[int], str]:
 
 def _relabelled(pixels: Pixels, order: list[int] | None) -> Pixels:
     """Labels as the run numbers them."""
-    import torch
     from dataclasses import replace
+
+    import torch
 
     if order is None:
         return pixels
     return replace(pixels, labels=torch.tensor(order)[pixels.labels])
-
-

@@ -55,7 +55,9 @@ def _open(path: Path, classes: int) -> tuple[Composite, FreezePolicy | None]:
         rules = tuple((text, float(rate)) for text, rate in noted["rules"]) if noted else ()
         return run.composite, FreezePolicy(noted["name"], rules) if noted else None
     if not path.exists():
-        raise UsageError(f'there is no plan or run at "{path}"', expected="a YAML file or a run folder")
+        raise UsageError(
+            f'there is no plan or run at "{path}"', expected="a YAML file or a run folder"
+        )
     return compose(read_plan(path).with_classes(classes)), None
 
 
@@ -67,9 +69,13 @@ def _describe(composite: Composite) -> dict[str, Any]:
     spent = cost(composite)
     wires = [
         {
-            "from": str(part.name).replace("/", ".").split("->")[0], "to": str(wire.target),
-            "join": wire.join, "adapter": wire.adapter, "start": wire.start,
-            "shape_in": part.shape_in, "shape_out": part.shape_out,
+            "from": str(part.name).replace("/", ".").split("->")[0],
+            "to": str(wire.target),
+            "join": wire.join,
+            "adapter": wire.adapter,
+            "start": wire.start,
+            "shape_in": part.shape_in,
+            "shape_out": part.shape_out,
             "weights": _weights(composite, f"adapters.{part.name}"),
         }
         for wire, parts in zip(plan.wires, resolved.adapters, strict=True)
@@ -81,17 +87,26 @@ def _describe(composite: Composite) -> dict[str, Any]:
         "macs": spent.macs,
         "weights": spent.parameters,
         "sources": [
-            {"name": ref.name, "network": ref.network, "macs_alone": surveys[ref.name].macs,
-             "weights": _weights(composite, f"sources.{ref.name}"),
-             "opaque": list(resolved.checked.sources[ref.name].capture.opaque)}
+            {
+                "name": ref.name,
+                "network": ref.network,
+                "macs_alone": surveys[ref.name].macs,
+                "weights": _weights(composite, f"sources.{ref.name}"),
+                "opaque": list(resolved.checked.sources[ref.name].capture.opaque),
+            }
             for ref in plan.sources
         ],
         "wires": wires,
         "heads": [
-            {"name": part.head.name, "kind": part.head.kind,
-             "from": [str(ref) for ref in part.head.inputs], "shapes": part.inputs,
-             "classes": part.head.classes, "hidden": part.head.hidden,
-             "weights": _weights(composite, f"heads.{part.head.name}")}
+            {
+                "name": part.head.name,
+                "kind": part.head.kind,
+                "from": [str(ref) for ref in part.head.inputs],
+                "shapes": part.inputs,
+                "classes": part.head.classes,
+                "hidden": part.head.hidden,
+                "weights": _weights(composite, f"heads.{part.head.name}"),
+            }
             for part in resolved.heads
         ],
     }
@@ -119,29 +134,61 @@ def _learning(composite: Composite, policy: FreezePolicy) -> list[dict[str, Any]
 
 
 def _print(what: str, d: dict[str, Any]) -> None:
-    title = f"{what}: {millions(d['weights'])} weights, {millions(d['macs'])} MACs at {d['image_size']} px"
+    weights, macs = millions(d["weights"]), millions(d["macs"])
+    title = f"{what}: {weights} weights, {macs} MACs at {d['image_size']} pixels"
     print_table(
-        title, ("source", "network", "MACs alone", "weights kept"),
-        [[s["name"], s["network"], millions(s["macs_alone"]), f"{s['weights']:,}"] for s in d["sources"]],
+        title,
+        ("source", "network", "MACs alone", "weights kept"),
+        [
+            [s["name"], s["network"], millions(s["macs_alone"]), f"{s['weights']:,}"]
+            for s in d["sources"]
+        ],
     )
     if d["wires"]:
         print_table(
-            "wires", ("from", "to", "join", "adapter", "start", "shapes", "weights"),
-            [[w["from"], w["to"], w["join"], w["adapter"], w["start"],
-              f"{_shape(w['shape_in'])} -> {_shape(w['shape_out'])}", f"{w['weights']:,}"]
-             for w in d["wires"]],
+            "wires",
+            ("from", "to", "join", "adapter", "start", "shapes", "weights"),
+            [
+                [
+                    w["from"],
+                    w["to"],
+                    w["join"],
+                    w["adapter"],
+                    w["start"],
+                    f"{_shape(w['shape_in'])} -> {_shape(w['shape_out'])}",
+                    f"{w['weights']:,}",
+                ]
+                for w in d["wires"]
+            ],
         )
     if d["heads"]:
         print_table(
-            "heads", ("head", "kind", "from", "classes", "weights"),
-            [[h["name"], h["kind"], ", ".join(h["from"]), h["classes"] or "", f"{h['weights']:,}"]
-             for h in d["heads"]],
+            "heads",
+            ("head", "kind", "from", "classes", "weights"),
+            [
+                [
+                    h["name"],
+                    h["kind"],
+                    ", ".join(h["from"]),
+                    h["classes"] or "",
+                    f"{h['weights']:,}",
+                ]
+                for h in d["heads"]
+            ],
         )
     if "learns" in d:
         print_table(
-            f"what learns ({d['learns'][0]['policy']})", ("part", "learns", "frozen", "rates"),
-            [[row["part"], f"{row['learn']:,}", f"{row['frozen']:,}",
-              ", ".join(f"{rate:g}" for rate in row["rates"])] for row in d["learns"]],
+            f"what learns ({d['learns'][0]['policy']})",
+            ("part", "learns", "frozen", "rates"),
+            [
+                [
+                    row["part"],
+                    f"{row['learn']:,}",
+                    f"{row['frozen']:,}",
+                    ", ".join(f"{rate:g}" for rate in row["rates"]),
+                ]
+                for row in d["learns"]
+            ],
         )
 
 

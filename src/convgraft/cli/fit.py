@@ -54,7 +54,9 @@ def fit(
     schedule: Annotated[str, typer.Option(help="cosine, one-cycle or constant.")] = "cosine",
     label_smoothing: Annotated[float, typer.Option()] = 0.0,
     augment: Annotated[str, typer.Option(help="none, light, standard or digits.")] = "light",
-    patience: Annotated[int | None, typer.Option(help="Epochs without progress to stop at.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Epochs without progress to stop at.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that augment images.")] = 0,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
@@ -77,9 +79,19 @@ def fit(
     from convgraft.training import FitOptions, Task, read_policy
 
     options = FitOptions(
-        epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
-        optimiser=optimizer, schedule=schedule, label_smoothing=label_smoothing, augment=augment,
-        patience=patience, seed=seed, workers=workers, accelerator=accelerator, precision=precision,
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        weight_decay=weight_decay,
+        optimiser=optimizer,
+        schedule=schedule,
+        label_smoothing=label_smoothing,
+        augment=augment,
+        patience=patience,
+        seed=seed,
+        workers=workers,
+        accelerator=accelerator,
+        precision=precision,
     )
     images, split = _open_data(data, target, limit, seed, augment)
     asked = StrategyOptions(start, _widths(hidden), dropout)
@@ -87,7 +99,9 @@ def fit(
         given, written = _from_plan(plan, models, image_size, len(images.classes), asked)
         name, preset = "plan", "discriminative"
     else:
-        given, written = _from_models(models or [], strategy, image_size, len(images.classes), asked)
+        given, written = _from_models(
+            models or [], strategy, image_size, len(images.classes), asked
+        )
         name, preset = strategy, find_strategy(strategy, len(given.sources)).freeze
     main = Arm(name, written, given.sources, read_policy(freeze or preset))
     arms = [main, *(baseline_arms(given) if baselines else [])]
@@ -140,7 +154,9 @@ def _from_models(
     from convgraft.strategies import Ingredients, find_strategy, source_names
 
     if not models:
-        raise UsageError("there is nothing to combine", expected="--models SOURCE SOURCE, or --plan")
+        raise UsageError(
+            "there is nothing to combine", expected="--models SOURCE SOURCE, or --plan"
+        )
     chosen = find_strategy(strategy, len(models))
     opened = [source(spec, load=False) for spec in models]
     size = image_size or max(one.image_size for one in opened)
@@ -193,9 +209,7 @@ def _check(arm: Arm, classes: int) -> None:
             )
 
 
-def _config(
-    arms: list[Arm], options: FitOptions, images: ImageSet, split: Split
-) -> dict[str, Any]:
+def _config(arms: list[Arm], options: FitOptions, images: ImageSet, split: Split) -> dict[str, Any]:
     """What makes this run this run: two commands with the same are the same."""
     return {
         "arms": {arm.name: [str(arm.plan), list(map(list, arm.policy.rules))] for arm in arms},

@@ -12,8 +12,8 @@ from convgraft.compose import Composite, compose
 from convgraft.data import write_split
 from convgraft.errors import RunError
 from convgraft.export import SPLIT, load, save, write_card
-from convgraft.studies import Arm, Row, average_of, best_val, measure_row
 from convgraft.strategies import Ingredients
+from convgraft.studies import Arm, Row, average_of, best_val, measure_row
 from convgraft.training import FitOptions, Task, evaluate, fit
 
 Report = Callable[[str, int, int], None]
@@ -109,8 +109,12 @@ def measure_arms(
     """Test every arm once, now that nothing is chosen any more."""
     rows = [
         measure_row(
-            item.arm.name, item.composite, task,
-            seconds=item.notes["seconds"], val=item.notes["val"], trainable=item.notes["trainable"],
+            item.arm.name,
+            item.composite,
+            task,
+            seconds=item.notes["seconds"],
+            val=item.notes["val"],
+            trainable=item.notes["trainable"],
         )
         for item in trained
     ]

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def predict(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    images: Annotated[list[Path], typer.Argument(metavar="FILE_OR_FOLDER...", help="What to look at.")],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="FILE_OR_FOLDER...", help="What to look at.")
+    ],
     top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
     batch_size: Annotated[int, typer.Option(min=1)] = 64,
     strict: Annotated[bool, typer.Option(help="Stop at a broken image.")] = False,
@@ -48,7 +50,9 @@ def predict(
         raise RunError("none of the images could be read", found=f"{len(broken)} broken")
 
 
-def _predict_batch(run: Run, files: tuple[Path, ...], top: int, strict: bool) -> list[dict[str, Any]]:
+def _predict_batch(
+    run: Run, files: tuple[Path, ...], top: int, strict: bool
+) -> list[dict[str, Any]]:
     import torch
 
     from convgraft.data import BrokenImage, decode, resized
@@ -86,7 +90,10 @@ def _decoded(file: Path, decode: Any) -> Any:
 
 def _print(rows: list[dict[str, Any]], run: str) -> None:
     cells = [
-        [row["file"], ", ".join(f"{c['label']} {percent(c['probability'])} %" for c in row["classes"])]
+        [
+            row["file"],
+            ", ".join(f"{c['label']} {percent(c['probability'])} %" for c in row["classes"]),
+        ]
         for row in rows
         if "classes" in row
     ]

@@ -24,7 +24,8 @@ def taps(
     Example: convgraft taps torchvision/squeezenet1_1 --image-size 100 --select kind:block
     """
     from convgraft.errors import UsageError
-    from convgraft.sources import parse_selection, source as open_source, tap_places
+    from convgraft.sources import parse_selection, tap_places
+    from convgraft.sources import source as open_source
 
     selection = parse_selection(select) if select else None
     opened = open_source(source, load=False)
@@ -34,8 +35,15 @@ def taps(
     if not chosen:
         raise UsageError(f'"{select}" selects none of the {len(survey.taps)} taps of {source}')
     if json:
-        print_json({"source": source, "image_size": survey.image_size, "macs": survey.macs,
-                    "parameters": survey.parameters, "taps": [_as_dict(tap) for tap in chosen]})
+        print_json(
+            {
+                "source": source,
+                "image_size": survey.image_size,
+                "macs": survey.macs,
+                "parameters": survey.parameters,
+                "taps": [_as_dict(tap) for tap in chosen],
+            }
+        )
         return
     title = (
         f"{source} at {survey.image_size}x{survey.image_size}: "
@@ -52,4 +60,11 @@ def _as_dict(tap: Any) -> dict[str, Any]:
 
 def _cells(tap: Any) -> list[str]:
     shape = "x".join(map(str, tap.shape))
-    return [tap.name, shape, f"{tap.stride:.3g}", f"{tap.depth:.3f}", tap.kind, ", ".join(tap.aliases)]
+    return [
+        tap.name,
+        shape,
+        f"{tap.stride:.3g}",
+        f"{tap.depth:.3f}",
+        tap.kind,
+        ", ".join(tap.aliases),
+    ]

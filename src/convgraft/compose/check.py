@@ -44,7 +44,9 @@ def check(plan: Plan, sources: Mapping[str, Source], *, name: str = "the plan") 
     surveys, found = _survey_all(plan, sources)
     problems += found
     for number, wire in enumerate(plan.wires):
-        problems += _Wires(plan, surveys, f"wires[{number}] {wire}").check(wire, plan.wires[:number])
+        problems += _Wires(plan, surveys, f"wires[{number}] {wire}").check(
+            wire, plan.wires[:number]
+        )
     for number, head in enumerate(plan.heads):
         problems += _Heads(plan, surveys, f"heads.{head.name}").check(head, plan.heads[:number])
     if not problems:
@@ -89,7 +91,10 @@ def _survey_all(
             problems.append(
                 Problem(
                     f"sources.{ref.name} ({ref.network})",
-                    error.what, error.expected, error.found, _enough(sources[ref.name], plan),
+                    error.what,
+                    error.expected,
+                    error.found,
+                    _enough(sources[ref.name], plan),
                 )
             )
     return surveys, problems
@@ -129,7 +134,8 @@ class _Refs:
         names = [source.name for source in self.plan.sources]
         if ref.source not in names:
             self.complain(
-                f'"{ref}" names no source of the plan', expected=f"one of {', '.join(names)}",
+                f'"{ref}" names no source of the plan',
+                expected=f"one of {', '.join(names)}",
                 hint=near_miss(ref.source, names),
             )
             return None
@@ -147,7 +153,8 @@ class _Refs:
     def one_of(self, what: str, word: str, known: list[str]) -> bool:
         if word not in known:
             self.complain(
-                f'there is no {what} called "{word}"', expected=", ".join(known),
+                f'there is no {what} called "{word}"',
+                expected=", ".join(known),
                 hint=near_miss(word, known),
             )
         return word in known
@@ -213,7 +220,8 @@ class _Heads(_Refs):
         if kind.learns and (head.classes is None or head.classes < 2):
             self.complain(
                 f"a {head.kind} head needs its number of classes",
-                expected="2 or more", found=str(head.classes),
+                expected="2 or more",
+                found=str(head.classes),
             )
         if len(head.inputs) > 1 and not kind.many:
             self.complain(f"a {head.kind} head takes one input", found=str(len(head.inputs)))
@@ -251,7 +259,8 @@ class _Heads(_Refs):
         if head.classes and any(width != head.classes for width in widths.values()):
             self.complain(
                 "the inputs answer another number of classes",
-                expected=str(head.classes), found=str(widths),
+                expected=str(head.classes),
+                found=str(widths),
             )
 
 

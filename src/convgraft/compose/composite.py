@@ -107,9 +107,7 @@ def _root(children: Mapping[str, nn.Module]) -> nn.Module:
     return root
 
 
-def _link_modes(
-    resolved: Resolved, root: nn.Module, held: frozenset[str]
-) -> dict[bool, fx.Graph]:
+def _link_modes(resolved: Resolved, root: nn.Module, held: frozenset[str]) -> dict[bool, fx.Graph]:
     """The graph for training and the one for evaluation."""
     names = list(resolved.checked.sources)
     held_sources = [name for name in names if f"sources.{name}" in held]
@@ -121,9 +119,7 @@ def _link_modes(
     return graphs
 
 
-def compose(
-    plan: Plan, sources: Mapping[str, Source] | None = None, *, seed: int = 0
-) -> Composite:
+def compose(plan: Plan, sources: Mapping[str, Source] | None = None, *, seed: int = 0) -> Composite:
     """Compile a plan: check, resolve, link, prune.
 
     Args:
@@ -184,8 +180,13 @@ def open_source(ref: SourceRef, *, seed: int = 0, bare: bool = False) -> Source:
     """The source that a plan names, with the preprocessing that the plan gives it."""
     return source(
         ref.network,
-        classes=ref.classes, mean=ref.mean, std=ref.std, size=ref.size,
-        seed=seed, load=False, bare=bare,
+        classes=ref.classes,
+        mean=ref.mean,
+        std=ref.std,
+        size=ref.size,
+        seed=seed,
+        load=False,
+        bare=bare,
     )
 
 

@@ -103,7 +103,9 @@ def build_flow(
     for number, wire in enumerate(plan.wires):
         _add_wire(flow, number, wire)
     for number, head in enumerate(plan.heads):
-        _add_value(flow, ("head", head.name), (len(plan.sources), number, 0), head_inputs(flow, number))
+        _add_value(
+            flow, ("head", head.name), (len(plan.sources), number, 0), head_inputs(flow, number)
+        )
     return flow
 
 

@@ -49,8 +49,12 @@ class _Linker:
         self.image = self.graph.placeholder(IMAGE)
         self.env: dict[Value, fx.Node] = {}
         self._emitters: dict[str, Callable[..., fx.Node]] = {
-            "op": self._op, "copy": self._copy, "adapt": self._adapt,
-            "join": self._join, "keep": self._keep, "head": self._head,
+            "op": self._op,
+            "copy": self._copy,
+            "adapt": self._adapt,
+            "join": self._join,
+            "keep": self._keep,
+            "head": self._head,
         }
 
     def emit(self, value: Value) -> None:

@@ -17,6 +17,7 @@ from torch.fx.node import map_arg
 
 from convgraft.sources.preprocess import Preprocess
 
+
 def share_prefixes(graph: fx.Graph, root: nn.Module, held: Collection[str]) -> int:
     """Merge nodes of held sources that compute the same; says how many were saved.
 

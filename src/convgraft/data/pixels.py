@@ -144,6 +144,7 @@ def _decode_all(
 
 
 def resized(pixels: torch.Tensor, size: int) -> torch.Tensor:
+    """uint8 [3, H, W] to [3, size, size]; one of that size already is given back as it is."""
     if tuple(pixels.shape[-2:]) == (size, size):
         return pixels
     return functional.resize(pixels, [size, size], antialias=True)

@@ -59,7 +59,7 @@ class Run:
 
     @torch.inference_mode()
     def probabilities(self, images: Tensor) -> Tensor:
-        """[N, 3, S, S] (uint8, or float in [0, 1]) to the main answer's probabilities [N, classes]."""
+        """Images [N, 3, S, S], uint8 or float in [0, 1], to probabilities [N, classes]."""
         return self.composite(images)[self.plan.answer].float().softmax(1)
 
 
@@ -86,11 +86,15 @@ def _save_weights(path: Path, composite: Composite) -> None:
     from safetensors.torch import save_file
 
     # clones, because safetensors refuses tensors that share memory
-    state = {name: t.detach().cpu().clone().contiguous() for name, t in composite.state_dict().items()}
+    state = {
+        name: t.detach().cpu().clone().contiguous() for name, t in composite.state_dict().items()
+    }
     metadata = {
         "format": "pt",
         "convgraft_plan": composite.plan.hash,
-        "sources": json.dumps({ref.name: _source_note(composite, ref.name) for ref in composite.plan.sources}),
+        "sources": json.dumps(
+            {ref.name: _source_note(composite, ref.name) for ref in composite.plan.sources}
+        ),
         "held": json.dumps(sorted(p for p in composite.held if p.count(".") == 1)),
     }
     write_whole(path, lambda part: save_file(state, part, metadata=metadata))
@@ -101,8 +105,11 @@ def _source_note(composite: Composite, name: str) -> dict[str, Any]:
     opened = composite.resolved.checked.sources[name]
     own = opened.preprocessing
     return {
-        "network": opened.spec, "classes": opened.classes,
-        "mean": own.mean, "std": own.std, "size": own.size,
+        "network": opened.spec,
+        "classes": opened.classes,
+        "mean": own.mean,
+        "std": own.std,
+        "size": own.size,
     }
 
 
@@ -126,14 +133,17 @@ def load(
     """
     folder = Path(folder)
     plan = _read_plan(folder)
+    given = dict(modules or {})
+    _check_sources(plan, given, trust_python, folder)
     labels = tuple(_read_json(folder / LABELS).get("classes", ()))
     state, metadata = _read_weights(folder / WEIGHTS)
     if metadata.get("convgraft_plan") != plan.hash:
         raise ArtifactError(
             f'"{folder}": {PLAN} and {WEIGHTS} do not belong together',
-            expected=f"plan hash {metadata.get('convgraft_plan')}", found=plan.hash,
+            expected=f"plan hash {metadata.get('convgraft_plan')}",
+            found=plan.hash,
         )
-    composite = compose(plan, _open(plan, dict(modules or {}), trust_python, folder))
+    composite = compose(plan, _open(plan, given, folder))
     _load_state(composite, state, folder)
     held = json.loads(metadata.get("held", "[]"))
     composite = composite.holding(held).eval() if held else composite.eval()
@@ -154,10 +164,10 @@ def _read_plan(folder: Path) -> Plan:
     return read_plan(folder / PLAN)
 
 
-def _open(
-    plan: Plan, modules: dict[str, nn.Module], trust_python: bool, folder: Path
-) -> dict[str, Source]:
-    """The sources' architectures, without the weights that the plan names."""
+def _check_sources(
+    plan: Plan, modules: Mapping[str, nn.Module], trust_python: bool, folder: Path
+) -> None:
+    """Refuse to run code that the user did not name, and ask for modules that no name can find."""
     for ref in plan.sources:
         if ref.network.startswith("python:") and not trust_python and ref.name not in modules:
             raise ArtifactError(
@@ -169,6 +179,10 @@ def _open(
                 f'source "{ref.name}" was made from an nn.Module in Python ({ref.network})',
                 hint=f'convgraft.load(folder, modules={{"{ref.name}": module}})',
             )
+
+
+def _open(plan: Plan, modules: Mapping[str, nn.Module], folder: Path) -> dict[str, Source]:
+    """The sources' architectures, without the weights that the plan names."""
     given = {
         ref.name: source(modules[ref.name], mean=ref.mean, std=ref.std, size=ref.size)
         for ref in plan.sources
@@ -196,7 +210,8 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            names = file.keys()
+            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ArtifactError(f'"{path}" cannot be read', found=str(error)) from error
 

@@ -58,8 +58,12 @@ def _results(rows: Sequence[Mapping[str, Any]]) -> str:
         ["arm", "test top-1", "NLL", "ECE", "weights", "MACs", "seconds"],
         [
             [
-                row["arm"], f"{100 * row['test']['top1']:.2f}", f"{row['test']['nll']:.3f}",
-                f"{row['test']['ece']:.3f}", f"{row['parameters']:,}", f"{row['macs']:,}",
+                row["arm"],
+                f"{100 * row['test']['top1']:.2f}",
+                f"{row['test']['nll']:.3f}",
+                f"{row['test']['ece']:.3f}",
+                f"{row['parameters']:,}",
+                f"{row['macs']:,}",
                 f"{row['seconds']:.0f}",
             ]
             for row in rows

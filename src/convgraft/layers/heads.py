@@ -20,7 +20,11 @@ class DenseHead(nn.Module):
     """
 
     def __init__(
-        self, inputs: Sequence[Shape], classes: int, hidden: Sequence[int] = (), dropout: float = 0.0
+        self,
+        inputs: Sequence[Shape],
+        classes: int,
+        hidden: Sequence[int] = (),
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         width = sum(shape[0] for shape in inputs)
@@ -83,10 +87,14 @@ HEADS: Mapping[str, HeadKind] = {
     "mlp": HeadKind(DenseHead, learns=True, many=True, takes="features", hidden=True),
     "average": HeadKind(
         lambda shapes, classes, hidden, dropout: AverageHead(),
-        learns=False, many=True, takes="logits",
+        learns=False,
+        many=True,
+        takes="logits",
     ),
     "identity": HeadKind(
         lambda shapes, classes, hidden, dropout: IdentityHead(),
-        learns=False, many=False, takes="logits",
+        learns=False,
+        many=False,
+        takes="logits",
     ),
 }

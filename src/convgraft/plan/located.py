@@ -21,14 +21,18 @@ MAX_DEPTH = 20
 def read_yaml(text: str, name: str) -> yaml.Node:
     """The document's root node; raises PlanError with line and column for text that is not YAML."""
     if len(text) > MAX_BYTES:
-        raise PlanError([Problem(name, "the file is too large for a plan", f"<= {MAX_BYTES} bytes")])
+        raise PlanError(
+            [Problem(name, "the file is too large for a plan", f"<= {MAX_BYTES} bytes")]
+        )
     try:
         _refuse_excess(text, name)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise PlanError([Problem(where, f"this is not YAML: {error.problem}")], name=name) from error
+        raise PlanError(
+            [Problem(where, f"this is not YAML: {error.problem}")], name=name
+        ) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise PlanError([Problem(name, "this is not YAML", found=str(error))], name=name) from error
     if node is None:
@@ -75,7 +79,9 @@ class Located:
         for key, (key_node, _) in entries.items():
             if key not in known:
                 self.complain(
-                    key_node, f'"{key}" is not known here', expected=", ".join(known),
+                    key_node,
+                    f'"{key}" is not known here',
+                    expected=", ".join(known),
                     hint=near_miss(key, known),
                 )
         for key in required:
@@ -149,7 +155,10 @@ def write_yaml(data: Any) -> str:
     """Plain data as YAML, in the order given, lists of scalars on one line."""
 
     class Dumper(yaml.SafeDumper):
-        """Writes short lists inline."""
+        """Writes short lists inline and repeats equal values instead of naming them."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
 
     def sequence(dumper: yaml.SafeDumper, items: Sequence[Any]) -> yaml.Node:
         flat = not any(isinstance(item, (dict, list, tuple)) for item in items)

@@ -1,10 +1,10 @@
 """Plans: names and numbers that say how networks are combined. No tensors here.
 
-    image 32
-    source a = cifar_resnet20@w.safetensors classes=10
-    source b = cifar_resnet56 classes=10
-    wire a:layer1 -> b:layer1 join=add adapter=identity start=zero
-    head label = linear(a:flatten, b:flatten) classes=8
+image 32
+source a = cifar_resnet20@w.safetensors classes=10
+source b = cifar_resnet56 classes=10
+wire a:layer1 -> b:layer1 join=add adapter=identity start=zero
+head label = linear(a:flatten, b:flatten) classes=8
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Plans as YAML files, with errors that name line and column.
 
-    image_size: 32
-    sources:
-      a: cifar_resnet20@w.safetensors
-      b: {network: cifar_resnet56, classes: 10}
-    wires:
-      - {from: a:layer1, to: b:layer1, join: add, adapter: identity, start: zero}
-    heads:
-      label: {kind: linear, from: [a:flatten, b:flatten], classes: 8}
+image_size: 32
+sources:
+  a: cifar_resnet20@w.safetensors
+  b: {network: cifar_resnet56, classes: 10}
+wires:
+  - {from: a:layer1, to: b:layer1, join: add, adapter: identity, start: zero}
+heads:
+  label: {kind: linear, from: [a:flatten, b:flatten], classes: 8}
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Exact capture: a network as `torch.fx` graphs, one for training and one for evaluation.
 
-The traced graphs compute what the network's own `forward` computes, bit for bit. What is particular
-to one mode (Inception's auxiliary head, functional dropout) differs between the two graphs, so both
-are kept. A submodule whose Python code cannot be traced becomes one opaque node; where the network's
-own forward is in the way, the error names its line.
+The traced graphs compute what the network's `forward` computes, bit for bit. What is particular
+to one mode (Inception's auxiliary head, functional dropout) differs between the two graphs, so
+both are kept. A submodule whose Python code cannot be traced becomes one opaque node; where the
+network's own forward is in the way, the error names its line.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class Graph:
         fx: the traced graph; its targets are module paths of the network.
         results: for each node's name the module calls that returned it, innermost first
             (`layer1.0.relu_1`, `layer1.0`, `layer1`); a second call of a module is `_1`.
-        scopes: for each node's name the path of the module whose forward made it ("" = the network).
+        scopes: for each node's name the path of the module whose forward made it, "" for the
+            network itself.
     """
 
     fx: fx.Graph
@@ -122,11 +123,12 @@ def _refusal(error: Exception, name: str) -> SourceError:
         for frame in traceback.extract_tb(error.__traceback__)
         if "/torch/" not in frame.filename and frame.filename != __file__
     ]
+    reason = next(iter(str(error).splitlines()), "")
     where = f"{own[-1].filename}:{own[-1].lineno}: {own[-1].line}" if own else "its forward"
     return SourceError(
         f"{name} cannot be captured: its forward decides by the values it computes",
         expected="a forward without branches on tensor values, outside of submodules",
-        found=f"{where} ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})",
+        found=f"{where} ({type(error).__name__}: {reason})",
         hint="move that code into a submodule of its own; it is then called whole",
     )
 
@@ -136,7 +138,10 @@ class _Tracer(fx.Tracer):
 
     def __init__(self, module: nn.Module, opaque: frozenset[str]) -> None:
         leaves, functions, wrapped = _tracing_rules(module)
-        super().__init__(autowrap_modules=wrapped, autowrap_functions=functions)
+        super().__init__(
+            autowrap_modules=wrapped,  # type: ignore[arg-type]
+            autowrap_functions=functions,
+        )
         self._leaves, self._opaque = leaves, opaque
         self.results: dict[str, list[str]] = {}
         self.scopes: dict[str, str] = {}
@@ -179,11 +184,13 @@ def _tracing_rules(
     leaves = {kind for kind in vars(torchvision.ops).values() if _is_traceable_leaf(kind)}
     functions: tuple[Any, ...] = ()
     if any(type(part).__module__.startswith("timm.") for part in module.modules()):
-        import timm.layers
+        import timm.models
 
-        leaves |= set(timm.layers.get_notrace_modules())
-        functions = tuple(f for f in timm.layers.get_notrace_functions() if callable(f))
-    leaves |= {type(part) for part in module.modules() if type(part).__name__ in RANDOM_DEPTH_LAYERS}
+        leaves |= set(timm.models.get_notrace_modules())
+        functions = tuple(f for f in timm.models.get_notrace_functions() if callable(f))
+    leaves |= {
+        type(part) for part in module.modules() if type(part).__name__ in RANDOM_DEPTH_LAYERS
+    }
     return tuple(leaves), functions, (math, torchvision.ops)
 
 

@@ -25,6 +25,7 @@ class Kinds:
         self._features = self._find_features(run)
 
     def of(self, node: fx.Node) -> str:
+        """The kind of the tap at a node."""
         if node is self._graph.input:
             return "input"
         if node is self._graph.output:

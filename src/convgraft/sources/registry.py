@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -87,7 +88,8 @@ def _timm(spec: SourceSpec) -> Builder:
     mean, std = (tuple(config.mean), tuple(config.std)) if config else ((0.5,) * 3, (0.5,) * 3)
 
     def build(classes: int | None) -> nn.Module:
-        return timm.create_model(name, **({} if classes is None else {"num_classes": classes}))
+        chosen: dict[str, Any] = {} if classes is None else {"num_classes": classes}
+        return timm.create_model(name, **chosen)
 
     return Builder(
         build=build,

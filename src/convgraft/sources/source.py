@@ -180,7 +180,9 @@ def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
-def _classes_in_file(file: WeightsFile, network: dict[str, Any], differing: list[str]) -> int | None:
+def _classes_in_file(
+    file: WeightsFile, network: dict[str, Any], differing: list[str]
+) -> int | None:
     """The one number that the first dimension of every differing tensor has in the file."""
     if any(file.shapes[name][1:] != network[name][1:] for name in differing):
         return None

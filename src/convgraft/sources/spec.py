@@ -1,7 +1,7 @@
 """The one grammar for naming a network: `ARCH[@WEIGHTS]`.
 
     torchvision/resnet18                     random weights
-    torchvision/resnet18@DEFAULT             pretrained weights, downloaded because asked for by name
+    torchvision/resnet18@DEFAULT             pretrained, downloaded because asked for by name
     timm/mobilenetv3_small_100@w.safetensors weights from a file
     cifar_resnet20@runs/one                  weights from a convgraft run
     cifar_resnet20@runs/join#b               weights of its source `b`
@@ -77,5 +77,5 @@ def _split_architecture(architecture: str, text: str) -> tuple[str, str]:
         f'"{text}" does not name a network',
         expected=GRAMMAR,
         found=architecture or "nothing before the @",
-        hint="torchvision/NAME, timm/NAME, custom16, cifar_resnet20 or python:package.module:factory",
+        hint="torchvision/NAME, timm/NAME, custom16, cifar_resnet20 or python:module:factory",
     )

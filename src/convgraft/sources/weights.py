@@ -54,12 +54,14 @@ class WeightsFile:
 
     def _header_shapes(self) -> dict[str, tuple[int, ...]]:
         with _open_safetensors(self.path) as file:
-            names = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+            names = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         return {own: names[stored] for stored, own in self._own_names(names).items()}
 
     def _safetensors(self) -> dict[str, Tensor]:
         with _open_safetensors(self.path) as file:
-            return {own: file.get_tensor(name) for name, own in self._own_names(file.keys()).items()}
+            return {
+                own: file.get_tensor(name) for name, own in self._own_names(file.keys()).items()
+            }
 
     def _own_names(self, stored: Any) -> dict[str, str]:
         """Stored name to the network's own name, for the tensors of this network."""
@@ -123,7 +125,9 @@ def _open_safetensors(path: Path) -> Any:
         return safe_open(path, framework="pt")
     except (SafetensorError, OSError) as error:
         raise SourceError(
-            f'"{path}" cannot be read as safetensors', found=str(error), hint="a whole, undamaged file"
+            f'"{path}" cannot be read as safetensors',
+            found=str(error),
+            hint="a whole, undamaged file",
         ) from error
 
 

@@ -110,10 +110,14 @@ class Custom16(nn.Module):
     def __init__(self, num_classes: int = 10, width: int = 32) -> None:
         super().__init__()
         widths = [width, 2 * width, 4 * width, 8 * width]
-        stages = zip([3, *widths], widths, strict=False)
-        for number, (in_channels, channels) in enumerate(stages, start=1):
-            self.add_module(f"stage{number}", ResidualGroup(in_channels, channels))
-            self.add_module(f"pool{number}", nn.MaxPool2d(2))
+        self.stage1 = ResidualGroup(3, widths[0])
+        self.pool1 = nn.MaxPool2d(2)
+        self.stage2 = ResidualGroup(widths[0], widths[1])
+        self.pool2 = nn.MaxPool2d(2)
+        self.stage3 = ResidualGroup(widths[1], widths[2])
+        self.pool3 = nn.MaxPool2d(2)
+        self.stage4 = ResidualGroup(widths[2], widths[3])
+        self.pool4 = nn.MaxPool2d(2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(widths[-1], num_classes)
         _initialise(self)

@@ -1,4 +1,4 @@
-"""Strategies: ways of combining networks. Each is a file that writes a plan; none touches tensors."""
+"""Strategies: ways of combining networks. Each is a file that writes a plan."""
 
 from convgraft.strategies.ingredients import (
     Ingredients,

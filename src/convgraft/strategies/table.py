@@ -32,7 +32,10 @@ class Strategy:
 
 STRATEGIES: Mapping[str, Strategy] = {
     "cross-skip": Strategy(
-        cross_skip, "discriminative", 2, "two-way adds between matched blocks, features concatenated"
+        cross_skip,
+        "discriminative",
+        2,
+        "two-way adds between matched blocks, features concatenated",
     ),
     "parallel": Strategy(parallel, "discriminative", 2, "features concatenated under one head"),
     "probe": Strategy(single, "heads-only", 1, "frozen networks, a linear head on each"),
@@ -45,12 +48,14 @@ def find_strategy(name: str, sources: int) -> Strategy:
     if name not in STRATEGIES:
         raise UsageError(
             f'there is no strategy called "{name}"',
-            expected=", ".join(STRATEGIES), hint=near_miss(name, STRATEGIES),
+            expected=", ".join(STRATEGIES),
+            hint=near_miss(name, STRATEGIES),
         )
     strategy = STRATEGIES[name]
     if sources < strategy.least:
         raise UsageError(
             f"{name} combines networks",
-            expected=f"--models with at least {strategy.least}", found=str(sources),
+            expected=f"--models with at least {strategy.least}",
+            found=str(sources),
         )
     return strategy

@@ -38,9 +38,7 @@ class Arm:
 
 def baseline_arms(given: Ingredients) -> list[Arm]:
     """Each source's probe and fine-tune, under heads like the join's."""
-    return [
-        _single_arm(given, baseline, name) for baseline in BASELINES for name in given.sources
-    ]
+    return [_single_arm(given, baseline, name) for baseline in BASELINES for name in given.sources]
 
 
 def _single_arm(given: Ingredients, baseline: str, name: str) -> Arm:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning as lit
-import torch
 from torch import Tensor
 
 from convgraft.training.module import FitModule, trainable_state
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class BestWeights(lit.Callback):
@@ -28,10 +30,11 @@ class BestWeights(lit.Callback):
         self.curve: list[dict[str, Any]] = []
 
     def on_train_epoch_end(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
+        """Score the epoch that ended."""
         assert isinstance(pl_module, FitModule)
         scores = {name: dict(score) for name, score in pl_module.scores.items()}
         epoch = trainer.current_epoch
-        self.curve.append({"epoch": epoch, "train_loss": pl_module.train_loss, "val": scores})
+        self.curve.append({"epoch": epoch, "train_loss": pl_module.mean_loss(), "val": scores})
         if self.epoch < 0 or self._rank(epoch) > self._rank(self.epoch):
             self.epoch = epoch
             state = trainable_state(pl_module.composite, pl_module.freeze_map)
@@ -44,9 +47,11 @@ class BestWeights(lit.Callback):
         return score["top1"], -score["nll"]
 
     def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
         return {"epoch": self.epoch, "weights": self.weights, "curve": self.curve}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
         self.epoch = state_dict["epoch"]
         self.weights, self.curve = state_dict["weights"], state_dict["curve"]
 
@@ -58,12 +63,11 @@ class Checkpoint(lit.Callback):
         self.path = path
 
     def on_train_epoch_end(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
+        """Write the state after the epoch that ended."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
         trainer.save_checkpoint(part)
         with part.open("rb+") as file:
-            import os
-
             os.fsync(file.fileno())
         part.replace(self.path)
 
@@ -71,14 +75,15 @@ class Checkpoint(lit.Callback):
 class StepProgress(lit.Callback):
     """Tells how many of all steps are done."""
 
-    def __init__(self, report: Callable[[int, int], None], resumed_epochs: int = 0) -> None:
+    def __init__(self, report: Callable[[int, int], None]) -> None:
         self.report = report
 
     def on_train_batch_end(self, trainer: lit.Trainer, *args: Any, **kwargs: Any) -> None:
+        """One step more."""
         self.report(trainer.global_step, int(trainer.estimated_stepping_batches))
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - it is no error
     """Somebody asked the fit to stop; what was reached is kept."""
 
 
@@ -95,7 +100,7 @@ class StopWhenAsked(lit.Callback):
 
         def ask(number: int, frame: Any) -> None:
             self.asked = True
-            signal.signal(number, before[number])
+            signal.signal(number, before[signal.Signals(number)])
 
         try:
             before = {number: signal.signal(number, ask) for number in _SIGNALS}
@@ -112,15 +117,9 @@ class StopWhenAsked(lit.Callback):
             raise Interrupted
 
     def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Stop here if asked."""
         self._stop()
 
     def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Stop here if asked."""
         self._stop()
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's content, without unpickling objects."""
-    return torch.load(path, map_location="cpu", weights_only=True)

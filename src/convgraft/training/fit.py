@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ def fit(
     began = time.monotonic()
     with stop.listening(), _quiet():
         trainer = _trainer(options, callbacks)
-        try:
+        with suppress(Interrupted):
             trainer.fit(
                 module,
                 _loader(train, options, shuffle=True),
@@ -96,8 +97,6 @@ def fit(
                 ckpt_path=resume,
                 weights_only=True,
             )
-        except Interrupted:
-            pass
     trained = module.composite.cpu()
     trained.load_state_dict(best.weights, strict=False)
     return FitResult(
@@ -131,7 +130,8 @@ def _check_images(train: Pixels, val: Pixels, options: FitOptions) -> None:
         if len(pixels.labels) < least:
             raise DataError(
                 f"there are too few {part} images",
-                expected=f"at least {least}", found=str(len(pixels.labels)),
+                expected=f"at least {least}",
+                found=str(len(pixels.labels)),
             )
     if options.batch_size < 2:
         raise UsageError("a batch of one image cannot be normalised", hint="--batch-size 2")
@@ -167,21 +167,19 @@ def _trainer(options: FitOptions, callbacks: list[lit.Callback]) -> lit.Trainer:
     )
 
 
-class _quiet:  # noqa: N801 - reads as a statement: `with _quiet()`
-    """Keep Lightning's banners and hints out of the user's terminal."""
+_LOGGERS = ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "lightning.fabric")
 
-    def __enter__(self) -> None:
-        self._levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's banners and hints out of the user's terminal."""
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    try:
         for name in _LOGGERS:
             logging.getLogger(name).setLevel(logging.ERROR)
-        self._warnings = warnings.catch_warnings()
-        self._warnings.__enter__()
-        warnings.filterwarnings("ignore", module=r"lightning\..*")
-
-    def __exit__(self, *error: object) -> None:
-        self._warnings.__exit__(*error)
-        for name, level in self._levels.items():
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            yield
+    finally:
+        for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-
-
-_LOGGERS = ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "lightning.fabric")

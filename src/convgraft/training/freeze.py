@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from torch import nn
-
 from convgraft.compose import Composite
 from convgraft.errors import UsageError, near_miss
 from convgraft.plan.located import Located, read_yaml
@@ -149,7 +147,9 @@ def _held(
     """Modules all of whose parts are frozen, from the leaves up."""
     held: set[str] = set()
     for path, module in [*composite.named_modules()][::-1]:
-        own = [rates.get(f"{path}.{name}", 1.0) for name, _ in module.named_parameters(recurse=False)]
+        own = [
+            rates.get(f"{path}.{name}", 1.0) for name, _ in module.named_parameters(recurse=False)
+        ]
         children = [f"{path}.{name}" for name, _ in module.named_children()]
         if not path or path.startswith("preprocess") or "." not in path:
             continue
@@ -190,9 +190,7 @@ def _kinds(survey: Survey) -> dict[str, frozenset[str]]:
 
 
 def apply_freeze(composite: Composite, freeze: Freeze) -> Composite:
-    """The composite with frozen weights that need no gradient and held modules in evaluation mode."""
+    """The composite, its frozen weights without gradient, its held modules in evaluation mode."""
     for name, parameter in composite.named_parameters():
         parameter.requires_grad_(freeze.rates[name] > 0)
     return composite.holding(freeze.held)
-
-

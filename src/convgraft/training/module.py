@@ -32,7 +32,6 @@ class FitModule(lit.LightningModule):
         self.freeze_map = freeze
         self.options = options
         self.scores: dict[str, dict[str, float]] = {}
-        self.train_loss = 0.0
         self._losses: list[Tensor] = []
         self._validation: list[tuple[Tensor, dict[str, Tensor]]] = []
 
@@ -53,20 +52,22 @@ class FitModule(lit.LightningModule):
         loss = torch.stack(losses).sum()
         if index % 50 == 0 and not torch.isfinite(loss):
             raise RunError(
-                f"the loss became {loss.item()} in epoch {self.current_epoch + 1}, batch {index + 1}",
+                f"the loss became {loss.item()}",
+                found=f"epoch {self.current_epoch + 1}, batch {index + 1}",
                 hint=f"a learning rate below {self.options.rate}",
             )
         self._losses.append(loss.detach())
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        """Note the epoch's mean loss."""
-        self.train_loss = torch.stack(self._losses).mean().item()
-        if not math.isfinite(self.train_loss):
+    def mean_loss(self) -> float:
+        """The mean training loss of the epoch so far; raises RunError where it is no number."""
+        mean = torch.stack(self._losses).mean().item()
+        if not math.isfinite(mean):
             raise RunError(
-                f"the loss became {self.train_loss} in epoch {self.current_epoch + 1}",
+                f"the loss became {mean} in epoch {self.current_epoch + 1}",
                 hint=f"a learning rate below {self.options.rate}",
             )
+        return mean
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
@@ -98,7 +99,10 @@ class FitModule(lit.LightningModule):
             optimiser = torch.optim.AdamW(groups, lr=options.rate)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
         scheduler = _schedule(optimiser, options.schedule, steps)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return {
+            "optimizer": optimiser,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
 
 def parameter_groups(

@@ -76,5 +76,6 @@ def _one_of(what: str, word: str, known: tuple[str, ...]) -> None:
     if word not in known:
         raise UsageError(
             f'there is no {what} called "{word}"',
-            expected=", ".join(known), hint=near_miss(word, known),
+            expected=", ".join(known),
+            hint=near_miss(word, known),
         )

@@ -1,0 +1,186 @@
+"""The fit: reproducible, resumable, chosen on validation, and told in plain words when it fails."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from convgraft.compose import Composite, compose
+from convgraft.data import open_images, split_images
+from convgraft.errors import DataError, RunError, UsageError
+from convgraft.strategies import STRATEGIES, Ingredients
+from convgraft.training import PRESETS, FitOptions, FitResult, Task, evaluate, fit
+from convgraft.training.callbacks import Checkpoint
+from convgraft.training.module import _cosine
+
+OPTIONS = FitOptions(epochs=3, batch_size=32, augment="digits", seed=3)
+
+
+def digest(composite: Composite) -> str:
+    parts = (tensor.numpy().tobytes() for tensor in composite.state_dict().values())
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def train(given: Ingredients, task: Task, options: FitOptions, **extra: object) -> FitResult:
+    composite = compose(STRATEGIES["cross-skip"].write(given), given.sources, seed=options.seed)
+    return fit(composite, task, PRESETS["discriminative"], options, **extra)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def reference(given: Ingredients, digits_task: Task) -> FitResult:
+    return train(given, digits_task, OPTIONS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_same_seed_same_weights(
+    reference: FitResult, given: Ingredients, digits_task: Task
+) -> None:
+    torch.manual_seed(99)  # what went on before does not matter
+    assert digest(train(given, digits_task, OPTIONS).composite) == digest(reference.composite)
+
+
+def test_another_seed_other_weights(
+    reference: FitResult, given: Ingredients, digits_task: Task
+) -> None:
+    other = train(given, digits_task, FitOptions(3, 32, augment="digits", seed=4))
+    assert digest(other.composite) != digest(reference.composite)
+
+
+class PowerCut(Exception):
+    """Ends a fit right after a checkpoint."""
+
+
+@pytest.mark.parametrize("epochs_done", [1, 2])
+def test_a_fit_that_was_cut_off_ends_in_the_same_weights(
+    epochs_done: int,
+    reference: FitResult,
+    given: Ingredients,
+    digits_task: Task,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = Checkpoint.on_train_epoch_end
+
+    def cut_off(self: Checkpoint, trainer: object, module: object) -> None:
+        write(self, trainer, module)  # type: ignore[arg-type]
+        if trainer.current_epoch + 1 == epochs_done:  # type: ignore[attr-defined]
+            raise PowerCut
+
+    monkeypatch.setattr(Checkpoint, "on_train_epoch_end", cut_off)
+    with pytest.raises(PowerCut):
+        train(given, digits_task, OPTIONS, checkpoint=tmp_path / "x.ckpt")
+    monkeypatch.undo()
+    torch.manual_seed(12345)
+    resumed = train(given, digits_task, OPTIONS, checkpoint=tmp_path / "x.ckpt")
+    assert digest(resumed.composite) == digest(reference.composite)
+    assert resumed.curve == reference.curve
+    assert len(resumed.curve) == OPTIONS.epochs
+
+
+def test_checkpoints_load_without_unpickling_objects(
+    given: Ingredients, digits_task: Task, tmp_path: Path
+) -> None:
+    train(given, digits_task, FitOptions(1, 50), checkpoint=tmp_path / "x.ckpt")
+    assert "state_dict" in torch.load(tmp_path / "x.ckpt", weights_only=True)
+
+
+def test_the_best_epoch_by_validation_is_kept(reference: FitResult, digits_task: Task) -> None:
+    scores = [(e["val"]["label"]["top1"], -e["val"]["label"]["nll"]) for e in reference.curve]
+    assert reference.best_epoch == scores.index(max(scores))
+    kept = evaluate(reference.composite, digits_task.pixels("val"))["label"]
+    assert kept.top1 == pytest.approx(scores[reference.best_epoch][0], abs=1e-6)
+    assert kept.nll == pytest.approx(-scores[reference.best_epoch][1], abs=1e-4)
+
+
+def test_it_learns(given: Ingredients, digits_task: Task) -> None:
+    options = FitOptions(epochs=8, batch_size=20, lr=5e-3)
+    result = train(given, digits_task, options)
+    assert result.curve[-1]["train_loss"] < 0.6 * result.curve[0]["train_loss"]
+    assert max(e["val"]["label"]["top1"] for e in result.curve) > 0.3  # chance is 0.1
+
+
+def test_the_test_part_is_not_touched_by_a_fit(given: Ingredients) -> None:
+    images = open_images("digits")
+    task = Task(images, split_images(images, seed=0, limit=50), 8)
+    train(given, task, FitOptions(1, 25))
+    assert task.test_reads == []
+    assert set(task._pixels) == {"train", "val"}
+
+
+def test_patience_stops_early(given: Ingredients, digits_task: Task) -> None:
+    result = train(given, digits_task, FitOptions(9, 50, lr=1e-9, patience=1, schedule="constant"))
+    assert len(result.curve) < 9
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+@pytest.mark.parametrize("schedule", ["cosine", "one-cycle", "constant"])
+def test_every_optimiser_and_schedule_runs(
+    optimiser: str, schedule: str, given: Ingredients, digits_task: Task
+) -> None:
+    options = FitOptions(1, 50, optimiser=optimiser, schedule=schedule, label_smoothing=0.1)
+    assert len(train(given, digits_task, options).curve) == 1
+
+
+def test_a_schedule_changes_the_rate() -> None:
+    rates = [_cosine(step, 100) for step in range(101)]
+    assert rates[0] < rates[4] < rates[5]
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    assert rates[100] == pytest.approx(0)
+
+
+def test_a_loss_that_is_no_number_stops_the_fit(given: Ingredients, digits_task: Task) -> None:
+    with pytest.raises(RunError, match="learning rate"):
+        train(given, digits_task, FitOptions(2, 50, lr=1e30, optimiser="sgd"))
+
+
+def test_workers_do_not_change_the_result(
+    reference: FitResult, given: Ingredients, digits_task: Task
+) -> None:
+    options = FitOptions(3, 32, augment="digits", seed=3, workers=2)
+    assert digest(train(given, digits_task, options).composite) == digest(reference.composite)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "epochs"),
+        ({"batch_size": 0}, "batch size"),
+        ({"lr": -1.0}, "learning rate"),
+        ({"optimiser": "adam"}, "adamw"),
+        ({"schedule": "cosin"}, "cosine"),
+        ({"label_smoothing": 1.0}, "label smoothing"),
+        ({"patience": 0}, "patience"),
+        ({"weight_decay": -1}, "negative"),
+    ],
+)
+def test_options_that_make_no_sense(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        FitOptions(**settings)  # type: ignore[arg-type]
+
+
+def test_a_network_for_another_number_of_classes(given: Ingredients, digits_task: Task) -> None:
+    other = Ingredients(given.sources, 8, 7)
+    composite = compose(STRATEGIES["parallel"].write(other), other.sources)
+    with pytest.raises(UsageError, match="7 classes"):
+        fit(composite, digits_task, PRESETS["all"], FitOptions(1))
+
+
+def test_a_batch_of_one(given: Ingredients, digits_task: Task) -> None:
+    with pytest.raises((UsageError, DataError), match="one image"):
+        train(given, digits_task, FitOptions(1, 1))
+
+
+def test_a_last_batch_of_one_is_left_out(given: Ingredients) -> None:
+    images = open_images("digits")
+    task = Task(images, split_images(images, seed=0, limit=51), 8)
+    assert len(train(given, task, FitOptions(1, 50)).curve) == 1
