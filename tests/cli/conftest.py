@@ -35,8 +35,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a cifar_resnet20 with ten classes."""
-    from convgraft.sources import source
     from safetensors.torch import save_file
+
+    from convgraft.sources import source
 
     path = tmp_path_factory.mktemp("weights") / "net.safetensors"
     save_file(source("cifar_resnet20").module.state_dict(), path)

@@ -10,11 +10,12 @@ import sys
 import time
 from pathlib import Path
 
-import convgraft as cg
 import pytest
 import torch
-from convgraft.data import open_images, read_split
 from helpers_cli import convgraft
+
+import convgraft as cg
+from convgraft.data import open_images, read_split
 
 ARMS = [
     "cross-skip", "probe-a", "probe-b", "finetune-a", "finetune-b",

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import write_pictures
 from helpers_cli import convgraft
 from PIL import Image
+
+from conftest import write_pictures
 
 NET = "cifar_resnet20"
 

@@ -244,7 +244,6 @@ def test_held_modules_stay_in_evaluation_mode(way: str):
     assert_stays_held(TRAIN[way])
 
 
-@pytest.mark.xfail(strict=True, reason="only the composite's own train() puts held modules back")
 @pytest.mark.parametrize("way", TRAIN_PART)
 def test_held_modules_stay_when_a_part_is_told_to_train(way: str):
     assert_stays_held(TRAIN_PART[way])
@@ -267,7 +266,6 @@ def test_holding_shares_the_weights():
     assert held.state_dict().keys() == composite.state_dict().keys()
 
 
-@pytest.mark.xfail(strict=True, reason="a fresh composite trains while its parts keep their mode")
 def test_a_fresh_composite_is_in_one_mode():
     own = source(Tiny().eval(), size=16)
     composite = compose(plan_for({"net": own}, size=16), {"net": own})

@@ -131,9 +131,6 @@ def test_other_readers_of_a_shared_value_in_the_first_source():
     assert_same_when_held("a:bn")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the second source's copy is taken after the shared value was overwritten"
-)
 def test_other_readers_of_a_shared_value_in_the_second_source():
     assert_same_when_held("b:bn")
 
@@ -166,7 +163,6 @@ class WithScaled(Tiny):
         return super().forward(self.scaled(x))
 
 
-@pytest.mark.xfail(strict=True, reason="opaque modules count as equal when they print the same")
 def test_opaque_modules_with_other_settings_are_not_shared():
     sources = {"a": source(WithScaled(1.0), size=16), "b": source(WithScaled(2.0), size=16)}
     composite = compose(plan_for(sources, size=16), sources)

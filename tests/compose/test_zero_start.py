@@ -194,12 +194,7 @@ def test_a_replaced_value_that_is_overwritten_leaves_its_own_source_alone(order:
 @pytest.mark.parametrize("join", [*ZERO_JOINS, "replace"])
 @pytest.mark.parametrize("adapter", ADAPTERS)
 @pytest.mark.parametrize("end", ["conv2", "bn"])
-def test_a_start_at_one_changes_the_target_and_trains(
-    join: str, adapter: str, end: str, request: pytest.FixtureRequest
-):
-    if (join, adapter, end) == ("replace", "block", "bn"):
-        reason = "the target overwrites the ReLU's output, which its gradient needs"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+def test_a_start_at_one_changes_the_target_and_trains(join: str, adapter: str, end: str):
     sources = two_tiny()
     plan = plan_for(sources, wires=[wire(f"a:{end} -> b:{end}", join, adapter, "one")], size=16)
     composite = compose(plan, sources)

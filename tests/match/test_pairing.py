@@ -6,6 +6,7 @@ import itertools
 import random
 
 import pytest
+
 from convgraft.match import pair_by_shape, pair_in_order, stage_ends
 from convgraft.sources import source
 

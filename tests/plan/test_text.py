@@ -159,13 +159,11 @@ def test_all_lines_that_cannot_be_read_are_reported_together():
 
 
 @pytest.mark.parametrize("network", ["x@a\u2028b.pth", "x@a\nb.pth", "x@a\x85b.pth"])
-@pytest.mark.xfail(strict=True, reason="line separators inside a quoted network end the line")
 def test_paths_with_line_separators(network: str):
     plan = Plan(32, (SourceRef("a", network),))
     assert parse_plan(str(plan)) == plan
 
 
-@pytest.mark.xfail(strict=True, reason="NumPy numbers are printed as np.float64(...)")
 def test_means_that_numpy_computed():
     mean = tuple(np.array([0.25, 0.5, 0.75]))
     plan = Plan(32, (SourceRef("a", "x", mean=mean),))

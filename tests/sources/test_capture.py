@@ -148,9 +148,6 @@ def test_an_untraceable_submodule_is_called_whole():
     assert_exact(WithThreshold(), 16)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the survey runs opaque modules on meta tensors, which have no values"
-)
 def test_a_network_with_an_opaque_submodule_is_a_source():
     assert source(WithThreshold(), size=16).classes == 5
 
@@ -210,7 +207,6 @@ def test_an_untraceable_network_is_refused_with_the_line(
     assert "submodule" in (error.hint or "")
 
 
-@pytest.mark.xfail(strict=True, reason="every path with a folder named torch counts as PyTorch's")
 def test_the_line_is_named_in_a_folder_called_torch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -269,7 +265,6 @@ class Noise(Tiny):
         return super().forward(x + torch.randn(1, 3, 1, 1) if self.training else x)
 
 
-@pytest.mark.xfail(strict=True, reason="a random number drawn while tracing becomes a constant")
 @pytest.mark.parametrize("build", [LayerDrop, Noise])
 def test_random_numbers_in_a_forward_are_not_frozen_into_the_graph(build: type[Tiny]):
     try:
@@ -296,7 +291,6 @@ class Counter(Tiny):
         return super().forward(x)
 
 
-@pytest.mark.xfail(strict=True, reason="buffers are not traced: writes to them run at capture")
 def test_buffers_that_a_forward_writes_are_part_of_the_graph():
     found = capture(network := Counter())
     assert network.steps.item() == 0
@@ -306,7 +300,6 @@ def test_buffers_that_a_forward_writes_are_part_of_the_graph():
     assert network.steps.item() == 3
 
 
-@pytest.mark.xfail(strict=True, reason="arithmetic on buffers is done once, at capture")
 def test_arithmetic_on_buffers_follows_the_buffers():
     network = models.resnet18(norm_layer=FrozenBatchNorm2d, num_classes=4).eval()
     captured = fx.GraphModule(network, capture(network).eval.fx)

@@ -121,7 +121,6 @@ def test_a_module_that_is_not_there_is_refused():
     assert "nowhere_at_all" in (caught.value.found or "")
 
 
-@pytest.mark.xfail(strict=True, reason="the first survey is at 224 pixels, whatever size is given")
 def test_your_own_factory_of_one_image_size(factories: str):
     assert source(f"{factories}:Lenet", size=32).classes == 5
 
@@ -140,7 +139,6 @@ def test_any_module_is_a_source_and_stays_as_it_is():
     assert network.bn.training
 
 
-@pytest.mark.xfail(strict=True, reason="the first survey has three channels, whatever mean says")
 def test_a_grey_network_is_a_source():
     opened = source(Tiny(channels=1), size=16, mean=(0.5,), std=(0.5,))
     assert opened.survey(16).tap("input").shape == (1, 16, 16)

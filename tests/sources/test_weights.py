@@ -56,7 +56,6 @@ def test_every_kind_of_file_gives_the_same_network(name: str, trained: nn.Module
     assert same_state(opened.module, trained)
 
 
-@pytest.mark.xfail(strict=True, reason="_orig_mod. around module. is not unwrapped")
 def test_a_compiled_data_parallel_network(trained: nn.Module, tmp_path: Path):
     torch.save(prefixed(trained.state_dict(), "_orig_mod.module."), tmp_path / "w.pth")
     assert same_state(source(f"cifar_resnet20@{tmp_path / 'w.pth'}").module, trained)
@@ -101,7 +100,6 @@ def test_weights_without_training_heads_load(tmp_path: Path):
     assert opened.module.transform_input
 
 
-@pytest.mark.xfail(strict=True, reason="classes are only read from files that lack no tensor")
 def test_weights_without_training_heads_tell_their_classes(tmp_path: Path):
     network = models.googlenet(init_weights=False, aux_logits=False, num_classes=6)
     torch.save(network.state_dict(), path := tmp_path / "w.pth")

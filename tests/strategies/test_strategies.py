@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from convgraft.compose import compose, cost
 from convgraft.errors import UsageError
 from convgraft.plan import parse_plan

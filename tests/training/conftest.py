@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from convgraft.data import open_images, split_images
 from convgraft.sources import source
 from convgraft.strategies import Ingredients

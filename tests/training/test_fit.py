@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from convgraft.compose import Composite, compose
 from convgraft.data import open_images, split_images
 from convgraft.errors import DataError, RunError, UsageError
@@ -56,7 +57,7 @@ def test_another_seed_other_weights(
     assert digest(other.composite) != digest(reference.composite)
 
 
-class PowerCut(Exception):
+class PowerCutError(Exception):
     """Ends a fit right after a checkpoint."""
 
 
@@ -74,10 +75,10 @@ def test_a_fit_that_was_cut_off_ends_in_the_same_weights(
     def cut_off(self: Checkpoint, trainer: object, module: object) -> None:
         write(self, trainer, module)  # type: ignore[arg-type]
         if trainer.current_epoch + 1 == epochs_done:  # type: ignore[attr-defined]
-            raise PowerCut
+            raise PowerCutError
 
     monkeypatch.setattr(Checkpoint, "on_train_epoch_end", cut_off)
-    with pytest.raises(PowerCut):
+    with pytest.raises(PowerCutError):
         train(given, digits_task, OPTIONS, checkpoint=tmp_path / "x.ckpt")
     monkeypatch.undo()
     torch.manual_seed(12345)

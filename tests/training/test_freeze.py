@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from convgraft.compose import Composite, compose
 from convgraft.errors import PlanError, UsageError
 from convgraft.strategies import STRATEGIES, Ingredients

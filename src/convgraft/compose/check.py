@@ -5,9 +5,12 @@ Nothing is loaded here: sources come with their weights checked and not read.
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from torch import nn
 
 from convgraft.compose.flow import cycles
 from convgraft.errors import PlanError, Problem, SourceError, near_miss
@@ -68,13 +71,21 @@ def _check_frame(plan: Plan, sources: Mapping[str, Source]) -> list[Problem]:
     for name in sorted({name for name in names if names.count(name) > 1}):
         problems.append(Problem(f"sources.{name}", "two sources have this name"))
     for name in [*names, *(head.name for head in plan.heads)]:
-        if not _NAME.fullmatch(name) or name in _RESERVED:
-            expected = f"a word of letters, digits, _ and -, none of {', '.join(_RESERVED)}"
-            problems.append(Problem(name or "a name", "this is not a usable name", expected, name))
+        if not _is_usable(name):
+            expected = "a word of letters, digits, _ and - that Python and torch leave free"
+            hint = f"{name}_" if _NAME.fullmatch(name) else None
+            what = "this is not a usable name"
+            problems.append(Problem(name or "a name", what, expected, name, hint))
     for name in names:
         if name not in sources:
             problems.append(Problem(f"sources.{name}", "no such source was given"))
     return problems
+
+
+def _is_usable(name: str) -> bool:
+    """Whether a module can be called so."""
+    taken = name in _RESERVED or keyword.iskeyword(name) or hasattr(nn.Module(), name)
+    return bool(_NAME.fullmatch(name)) and not taken
 
 
 def _survey_all(
@@ -173,12 +184,19 @@ class _Wires(_Refs):
             for ref, tap in zip(wire.inputs, inputs, strict=True):
                 if tap and target:
                     self._check_shapes(wire, ref, tap, target)
+        known = {(self._own(ref), self._own(w.target)) for w in earlier for ref in w.inputs}
         for ref in wire.inputs:
-            if ref == wire.target:
+            if self._own(ref) == self._own(wire.target):
                 self.complain("the wire ends where it starts")
-            if any(other.target == wire.target and ref in other.inputs for other in earlier):
+            if (self._own(ref), self._own(wire.target)) in known:
                 self.complain("another wire does the same already")
         return self.problems
+
+    def _own(self, ref: TapRef) -> tuple[str, str]:
+        """A tap under the one name that all its names stand for."""
+        survey = self.surveys.get(ref.source)
+        tap = survey.find(ref.tap) if survey else None
+        return ref.source, tap.name if tap else ref.tap
 
     def _check_join(self, wire: Wire) -> None:
         kind = JOINS[wire.join]
@@ -237,15 +255,17 @@ class _Heads(_Refs):
         if ref.source != HEADS_OWNER:
             tap = self.find(ref)
             return tap.shape[0] if tap and not tap.is_map else None
-        found = next((head for head in earlier if head.name == ref.tap), None)
-        if found is None:
-            names = [head.name for head in earlier]
+        names = [head.name for head in earlier]
+        if ref.tap not in names:
             self.complain(
                 f'no head before this one is called "{ref.tap}"', hint=near_miss(ref.tap, names)
             )
             return None
-        inner = found.classes
-        return inner if inner else self._width(found.inputs[0], earlier)
+        place = names.index(ref.tap)
+        found = earlier[place]
+        if found.classes or not found.inputs:
+            return found.classes
+        return self._width(found.inputs[0], earlier[:place])
 
     def _check_logits(self, head: Head, widths: Mapping[str, int]) -> None:
         maps = [str(ref) for ref in head.inputs if str(ref) not in widths]

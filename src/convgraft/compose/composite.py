@@ -48,6 +48,10 @@ class Composite(fx.GraphModule):
         self.resolved, self.held = resolved, held
         self.train_graph = graphs[True]
         self._install_modes(root)
+        if held:
+            parts = {m for path in held for m in self.get_submodule(path).modules()}
+            self._held_parts = tuple(parts)
+            self.register_forward_pre_hook(_keep_held)
 
     def _install_modes(self, root: nn.Module) -> None:
         """Where training runs another graph, `forward` chooses by `self.training`."""
@@ -92,6 +96,13 @@ class Composite(fx.GraphModule):
         return twin
 
 
+def _keep_held(composite: Any, inputs: Any) -> None:
+    """Held parts are in evaluation mode even if somebody called `train()` on them alone."""
+    for part in composite._held_parts:
+        if part.training:
+            part.training = False
+
+
 def _forward_by_mode(self: Any, image: Tensor) -> dict[str, Tensor]:
     return self._forward_train(image) if self.training else self._forward_eval(image)
 
@@ -131,18 +142,18 @@ def compose(plan: Plan, sources: Mapping[str, Source] | None = None, *, seed: in
     """
     opened = dict(sources) if sources is not None else open_sources(plan)
     resolved = resolve(check(plan, opened))
-    root = build_modules(resolved, seed)
     graphs = {mode: link_graph(resolved, dict.fromkeys(opened, mode)) for mode in (False, True)}
+    _refuse_absent(opened, graphs[False])
+    root = build_modules(resolved, seed)
     prune_modules(root, graphs.values())
-    _refuse_absent(opened, root)
     for graph in graphs.values():
         share_prefixes(graph, root, held=())
-    return Composite(root, resolved, frozenset(), graphs)
+    return Composite(root, resolved, frozenset(), graphs).train()
 
 
-def _refuse_absent(sources: Mapping[str, Source], root: nn.Module) -> None:
+def _refuse_absent(sources: Mapping[str, Source], graph: fx.Graph) -> None:
     """Weights that a source's run had pruned would be random here; no answer may use them."""
-    kept = {name for name, _ in root.named_parameters()}
+    used = {str(node.target) for node in graph.nodes}
     problems = [
         Problem(
             f"sources.{name}",
@@ -151,8 +162,8 @@ def _refuse_absent(sources: Mapping[str, Source], root: nn.Module) -> None:
             hint="a head of its own on that source's features",
         )
         for name, one in sources.items()
-        for absent in one.absent[:1]
-        if f"sources.{name}.{absent}" in kept
+        for absent in one.absent
+        if {f"sources.{name}.{absent}", f"sources.{name}.{absent.rpartition('.')[0]}"} & used
     ]
     if problems:
         raise PlanError(problems)
@@ -209,7 +220,8 @@ def cost(composite: Composite) -> Cost:
     """Count a composite's MACs and weights."""
     size = composite.plan.image_size
     outputs = composite.graph.output_node().all_input_nodes
-    run = dry_run(composite, composite.graph, outputs, (2, 3, size, size))
+    opaque = any(one.capture.opaque for one in composite.resolved.checked.sources.values())
+    run = dry_run(composite, composite.graph, outputs, (2, 3, size, size), real=opaque)
     weights = list(composite.parameters())
     trainable = sum(p.numel() for p in weights if p.requires_grad)
     return Cost(run.total, sum(p.numel() for p in weights), trainable)

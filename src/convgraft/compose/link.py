@@ -111,9 +111,11 @@ class _Linker:
                 own = self.graph.call_function(torch.add, (own, value))
             return own
         if part.kind == "replace":
+            # the network will overwrite what it is given: give it something of its own
             overwritten = self.flow.mutators(wire.target.source, node)
-            borrowed = self._passes_through(number, 0) and overwritten
-            return self.graph.call_function(torch.clone, (*arriving,)) if borrowed else arriving[0]
+            return (
+                self.graph.call_function(torch.clone, (*arriving,)) if overwritten else arriving[0]
+            )
         return self.graph.call_module(f"joins.{part.name}", (own, *arriving))
 
     def _keep(self, number: int) -> fx.Node:

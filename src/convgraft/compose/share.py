@@ -17,6 +17,8 @@ from torch.fx.node import map_arg
 
 from convgraft.sources.preprocess import Preprocess
 
+_PLAIN = (bool, int, float, str, bytes, tuple, type(None))
+
 
 def share_prefixes(graph: fx.Graph, root: nn.Module, held: Collection[str]) -> int:
     """Merge nodes of held sources that compute the same; says how many were saved.
@@ -38,7 +40,13 @@ def share_prefixes(graph: fx.Graph, root: nn.Module, held: Collection[str]) -> i
 
 
 def _disagree(node: fx.Node, twin: fx.Node, twins: Mapping[fx.Node, fx.Node]) -> bool:
-    """Whether one of the two is overwritten in a way that the other is not."""
+    """Whether one of the two is overwritten in a way that the other is not.
+
+    Or whether somebody outside copies the value before it is overwritten: the copy is made in the
+    later source's place, and would come too late for the earlier one's writer.
+    """
+    if _writers(node) and any("origin" not in user.meta for user in node.users):
+        return True
     ours = {twins.get(writer, writer) for writer in _writers(node)}
     return ours != _writers(twin)
 
@@ -101,13 +109,26 @@ def _digest(part: nn.Module | Tensor) -> str:
     if isinstance(part, Tensor):
         tensors: dict[str, Tensor] = {"": part}
     else:
-        digest.update(f"{type(part).__module__}.{type(part).__qualname__} {part!r}".encode())
+        digest.update(_settings(part).encode())
         tensors = {**dict(part.named_parameters()), **dict(part.named_buffers())}
     for name, tensor in tensors.items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         contiguous = tensor.detach().cpu().contiguous()
         digest.update(contiguous.view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _settings(module: nn.Module) -> str:
+    """A module's kind and settings, and those of what is in it."""
+    lines = [repr(module)]
+    for path, part in module.named_modules():
+        lines.append(f"{path} {type(part).__module__}.{type(part).__qualname__}")
+        if not type(part).__module__.startswith("torch.nn."):  # those say all in their repr
+            own = {k: v for k, v in vars(part).items() if not k.startswith("_")}
+            plain = {k: v for k, v in own.items() if isinstance(v, _PLAIN)}
+            lines.append(repr(sorted(plain.items())))
+            lines += [f"{k} {id(v)}" for k, v in own.items() if k not in plain]
+    return "\n".join(lines)
 
 
 def _frozen(value: Any) -> Hashable:

@@ -48,6 +48,8 @@ def _refuse_excess(text: str, name: str) -> None:
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         if isinstance(event, yaml.AliasEvent):
             raise PlanError([Problem(where, "aliases (*name) are not allowed here")], name=name)
+        if getattr(event, "tag", None) is not None:
+            raise PlanError([Problem(where, f"tags are not allowed here: {event.tag}")], name=name)
         if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
             depth += 1
         if isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
@@ -85,7 +87,7 @@ class Located:
                     hint=near_miss(key, known),
                 )
         for key in required:
-            if key not in entries:
+            if key not in entries or _is_null(entries[key][1]):
                 self.complain(node, f'"{key}" is missing', found=", ".join(entries) or "nothing")
         return {key: value for key, (_, value) in entries.items() if key in known}
 
@@ -123,7 +125,7 @@ class Located:
         if not isinstance(node, yaml.ScalarNode):
             self.complain(node, f"{expected} is expected here", found=_kind(node))
             return default
-        if node.tag == "tag:yaml.org,2002:null":
+        if _is_null(node):
             return default
         try:
             return read(node.value)
@@ -135,8 +137,11 @@ class Located:
         self, node: yaml.Node | None, read: Callable[[str], Value], expected: str
     ) -> tuple[Value, ...]:
         """A list of values; values that cannot be read are left out and complained about."""
-        if node is None or node.tag == "tag:yaml.org,2002:null":
+        if node is None or _is_null(node):
             return ()
+        for item in self.items(node):
+            if _is_null(item):
+                self.complain(item, f"{expected} is expected here", found="nothing")
         values = [self.scalar(item, read, expected, None) for item in self.items(node)]  # type: ignore[type-var]
         return tuple(value for value in values if value is not None)
 
@@ -144,6 +149,10 @@ class Located:
         """Raise PlanError if anything was wrong."""
         if self.problems:
             raise PlanError(self.problems, name=self.name)
+
+
+def _is_null(node: yaml.Node) -> bool:
+    return node.tag == "tag:yaml.org,2002:null"
 
 
 def _kind(node: yaml.Node) -> str:

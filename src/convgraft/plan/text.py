@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -31,13 +32,11 @@ def print_plan(plan: Plan) -> str:
 
 
 def _quoted(text: str) -> str:
-    if re.search(r'[\s"\\]', text):
-        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return text
+    return json.dumps(text) if re.search(r'[\s"\\]', text) or not text else text
 
 
 def _unquoted(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
+    return json.loads(text) if text.startswith('"') else text
 
 
 def _options(pairs: Iterable[tuple[str, Any]]) -> str:
@@ -45,7 +44,8 @@ def _options(pairs: Iterable[tuple[str, Any]]) -> str:
 
 
 def _list(numbers: Iterable[float] | None) -> str:
-    return ",".join(map(repr, numbers or ()))
+    # plain numbers, also where somebody gave NumPy's
+    return ",".join(repr(n if isinstance(n, int) else float(n)) for n in numbers or ())
 
 
 def _source_options(ref: SourceRef) -> str:
@@ -65,7 +65,7 @@ def parse_plan(text: str, *, name: str = "the plan") -> Plan:
     """
     parts: dict[str, list[Any]] = {"image": [], "source": [], "wire": [], "head": []}
     problems: list[Problem] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         stripped = line.strip()
         if not stripped or stripped.startswith("#"):
             continue

@@ -100,6 +100,8 @@ def _read_sources(reader: Located, node: yaml.Node | None) -> tuple[SourceRef, .
 
 def _read_source(reader: Located, name: str, node: yaml.Node) -> SourceRef:
     if isinstance(node, yaml.ScalarNode):
+        if node.tag == "tag:yaml.org,2002:null":
+            reader.complain(node, "ARCH[@WEIGHTS] is expected here", found="nothing")
         return SourceRef(name, str(node.value))
     known = ("network", "classes", "mean", "std", "size")
     fields = reader.fields(node, known, required=("network",))

@@ -8,17 +8,23 @@ network's own forward is in the way, the error names its line.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import random
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
 from torch import fx, nn
 
 from convgraft.errors import SourceError
 
+_LIBRARY_CODE = (str(Path(torch.__file__).parent), contextlib.__file__)
 RANDOM_DEPTH_LAYERS = ("DropPath", "StochasticDepth", "DropBlock2d")
 
 
@@ -106,7 +112,8 @@ def _trace_past_obstacles(module: nn.Module, opaque: set[str], name: str) -> Gra
     while True:
         tracer = _Tracer(module, frozenset(opaque))
         try:
-            graph = tracer.trace(module)
+            with _no_random_numbers():
+                graph = tracer.trace(module)
         except Exception as error:
             if not tracer.obstacle:
                 raise _refusal(error, name) from error
@@ -116,12 +123,31 @@ def _trace_past_obstacles(module: nn.Module, opaque: set[str], name: str) -> Gra
         return Graph(graph, results, dict(tracer.scopes))
 
 
+@contextmanager
+def _no_random_numbers() -> Iterator[None]:
+    """Raise where code draws random numbers while it is traced: they would become constants.
+
+    The generators are as before afterwards.
+    """
+    before = torch.random.get_rng_state(), random.getstate()
+    try:
+        yield
+        if (
+            not torch.equal(torch.random.get_rng_state(), before[0])
+            or random.getstate() != before[1]
+        ):
+            raise RuntimeError("it draws random numbers that do not depend on its input")
+    finally:
+        torch.random.set_rng_state(before[0])
+        random.setstate(before[1])
+
+
 def _refusal(error: Exception, name: str) -> SourceError:
     """Name the last line of the model's own code on the way to the error."""
     own = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "/torch/" not in frame.filename and frame.filename != __file__
+        if not frame.filename.startswith(_LIBRARY_CODE) and frame.filename != __file__
     ]
     reason = next(iter(str(error).splitlines()), "")
     where = f"{own[-1].filename}:{own[-1].lineno}: {own[-1].line}" if own else "its forward"
@@ -136,6 +162,8 @@ def _refusal(error: Exception, name: str) -> SourceError:
 class _Tracer(fx.Tracer):
     """Records which node each module call returned, and where tracing got stuck."""
 
+    proxy_buffer_attributes = True  # else arithmetic on buffers would be done once, while tracing
+
     def __init__(self, module: nn.Module, opaque: frozenset[str]) -> None:
         leaves, functions, wrapped = _tracing_rules(module)
         super().__init__(
@@ -149,6 +177,17 @@ class _Tracer(fx.Tracer):
         self._calls: dict[str, int] = {}
         self._stack: list[str] = []
 
+    def create_args_for_root(self, *args: Any, **kwargs: Any) -> Any:
+        """Optional inputs of the forward keep their default: only the image is traced."""
+        function, inputs = super().create_args_for_root(*args, **kwargs)
+        return function, [self._without_default(value) for value in inputs]
+
+    def _without_default(self, value: Any) -> Any:
+        if not isinstance(value, fx.Proxy) or not value.node.args:
+            return value
+        self.graph.erase_node(value.node)
+        return value.node.args[0]
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if module_qualified_name in self._opaque or isinstance(m, self._leaves):
             return True
@@ -159,7 +198,8 @@ class _Tracer(fx.Tracer):
         count = self._calls[path] = self._calls.get(path, -1) + 1
         self._stack.append(path)
         try:
-            result = super().call_module(m, forward, args, kwargs)
+            with _no_random_numbers():
+                result = super().call_module(m, forward, args, kwargs)
         except Exception:
             self.obstacle = self.obstacle or path
             raise

@@ -60,21 +60,24 @@ def dry_run(
     shape: tuple[int, ...],
     *,
     training: bool = False,
+    real: bool = False,
 ) -> DryRun:
     """Run the part of `graph` that `outputs` need on a meta tensor of `shape` [N, C, H, W].
+
+    `real` runs it on zeros instead, for networks with opaque modules that look at values.
 
     Raises SourceError, naming the layer, where an image of that size does not pass.
     """
     order = needed(graph, outputs)
-    runner = _MetaRunner(module, graph, order)
+    runner = _Runner(module, graph, order, real=real)
     tensors = {
-        name: torch.empty_like(tensor, device="meta")
+        name: tensor.detach().clone() if real else torch.empty_like(tensor, device="meta")
         for name, tensor in [*module.named_parameters(), *module.named_buffers()]
     }
     flags = {part: part.training for part in module.modules()}
     try:
         module.train(training)
-        image = torch.empty(shape, device="meta")
+        image = torch.zeros(shape, device="cpu" if real else "meta")
         with torch.no_grad():
             torch.func.functional_call(runner, _prefixed(tensors), (image,), strict=False)
     except Exception as error:
@@ -91,12 +94,15 @@ def _prefixed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {f"module.{name}": tensor for name, tensor in tensors.items()}
 
 
-class _MetaRunner(nn.Module):
+class _Runner(nn.Module):
     """Interprets a graph node by node, noting shape, MACs, storage and in-place writes of each."""
 
-    def __init__(self, module: nn.Module, graph: fx.Graph, order: tuple[fx.Node, ...]) -> None:
+    def __init__(
+        self, module: nn.Module, graph: fx.Graph, order: tuple[fx.Node, ...], *, real: bool
+    ) -> None:
         super().__init__()
         self.module = module
+        self._real = real
         self._graph, self._order = graph, order
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.macs: dict[str, int] = {}
@@ -111,13 +117,18 @@ class _MetaRunner(nn.Module):
             self.current = node
             self._run(interpreter, node)
 
+    def _moved(self, value: Any) -> Any:
+        """Constants that the tracer stored come as real tensors; only their shape matters here."""
+        is_stray = isinstance(value, Tensor) and value.device.type != "meta" and value.dim() > 0
+        return value.to("meta") if is_stray and not self._real else value
+
     def _run(self, interpreter: fx.Interpreter, node: fx.Node) -> None:
         arguments = {arg.name: interpreter.env[arg] for arg in node.all_input_nodes}
         arguments = {name: value for name, value in arguments.items() if isinstance(value, Tensor)}
         before = {name: value._version for name, value in arguments.items()}
         counter = FlopCounterMode(display=False)
         with counter:
-            value = interpreter.env[node] = _on_meta(interpreter.run_node(node))
+            value = interpreter.env[node] = self._moved(interpreter.run_node(node))
         self.macs[node.name] = counter.get_total_flops() // 2
         written = [value for name, value in arguments.items() if value._version > before[name]]
         if written:
@@ -125,13 +136,6 @@ class _MetaRunner(nn.Module):
         if isinstance(value, Tensor):
             self.shapes[node.name] = tuple(value.shape)
             self.storages[node.name] = _storage(value)
-
-
-def _on_meta(value: Any) -> Any:
-    """Constants that the tracer stored come as real tensors; only their shape matters here."""
-    if isinstance(value, Tensor) and value.device.type != "meta" and value.dim() > 0:
-        return value.to("meta")
-    return value
 
 
 def _storage(tensor: Tensor) -> int:

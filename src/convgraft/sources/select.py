@@ -128,6 +128,8 @@ def _parse_term(part: str, text: str) -> _Term:
 
 
 def _parse_condition(condition: str, text: str) -> tuple[str, str, str]:
+    if condition.startswith("!"):
+        raise UsageError(f'"{text}": ! stands before a whole part', hint="a:layer*, !a:layer1")
     if not condition:
         raise UsageError(f'"{text}" selects nothing: a part of it is empty', expected=EXAMPLE)
     if condition in ADDED_PARTS:
@@ -144,6 +146,10 @@ def _parse_condition(condition: str, text: str) -> tuple[str, str, str]:
     owner, pattern = (first, rest) if colon else ("*", condition)
     if not pattern:
         raise UsageError(f'"{text}" names a source and nothing in it', expected=EXAMPLE)
+    try:
+        _glob(owner), _glob(pattern)
+    except re.error as error:
+        raise UsageError(f'"{text}" cannot be read: {error}', expected=EXAMPLE) from error
     return "name", owner, pattern
 
 

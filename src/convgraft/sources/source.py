@@ -94,21 +94,41 @@ def source(
     >>> source("cifar_resnet20").classes
     10
     """
+    asked = _Asked(tuple(mean) if mean else None, tuple(std) if std else None, size)
     if isinstance(spec, nn.Module):
-        made = _from_module(spec, size)
+        name, own = f"module:{type(spec).__name__}", copy.deepcopy(spec)
+        made = _captured(name, own, asked.adjust(Preprocessing()), size or 224)
     else:
-        made = _from_spec(parse_spec(spec), classes, seed, bare)
-    made = replace(made, preprocessing=_adjusted(made.preprocessing, mean, std, size))
+        made = _from_spec(parse_spec(spec), classes, seed, bare, asked)
     return made.loaded() if load else made
 
 
-def _from_module(module: nn.Module, size: int | None) -> Source:
-    name = f"module:{type(module).__name__}"
-    own = copy.deepcopy(module)
-    return _captured(name, own, Preprocessing(), size or 224)
+@dataclass(frozen=True)
+class _Asked:
+    """Preprocessing that the caller asks for, instead of the network's own."""
+
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    size: int | None
+
+    def adjust(self, own: Preprocessing) -> Preprocessing:
+        """The network's own preprocessing with what is asked for."""
+        found = Preprocessing(self.mean or own.mean, self.std or own.std, self.size or own.size)
+        if len(found.mean) != len(found.std) or len(found.mean) not in (1, 3):
+            raise SourceError(
+                "mean and std have one number per channel each, 3 for colour or 1 for grey",
+                found=f"{len(found.mean)} means and {len(found.std)} standard deviations",
+            )
+        if min(found.std) <= 0 or (found.size is not None and found.size < 1):
+            raise SourceError(
+                "standard deviations and sizes are above 0", found=f"{found.std}, {found.size}"
+            )
+        return found
 
 
-def _from_spec(spec: SourceSpec, classes: int | None, seed: int, bare: bool) -> Source:
+def _from_spec(
+    spec: SourceSpec, classes: int | None, seed: int, bare: bool, asked: _Asked
+) -> Source:
     builder = find_builder(spec)
     if spec.weights is None or bare:
         module, file = _build(builder, classes, seed), None
@@ -117,14 +137,12 @@ def _from_spec(spec: SourceSpec, classes: int | None, seed: int, bare: bool) -> 
     else:
         file = open_weights(spec.weights)
         module = _fit_to_file(spec, builder, file, seed)
-    found = _captured(str(spec), module, Preprocessing(), builder.image_size)
     stored = _stored_preprocessing(file)
-    return replace(
-        found,
-        preprocessing=stored or builder.preprocessing(found.classes),
-        pending=file,
-        absent=_absent(file, module),
-    )
+    first = asked.adjust(stored or builder.preprocessing(classes or 0))
+    found = _captured(str(spec), module, first, builder.image_size)
+    own = stored or builder.preprocessing(found.classes)
+    absent = _absent(file, module)
+    return replace(found, preprocessing=asked.adjust(own), pending=file, absent=absent)
 
 
 def _absent(file: WeightsFile | None, module: nn.Module) -> tuple[str, ...]:
@@ -161,6 +179,7 @@ def _fit_to_file(spec: SourceSpec, builder: Builder, file: WeightsFile, seed: in
     module = _build(builder, _noted(file).get("classes"), seed)
     network = _shapes(module)
     missing, unknown, differing = compare_shapes(file.shapes, network)
+    missing = [name for name in missing if not _is_auxiliary(name)]
     classes = _classes_in_file(file, network, differing)
     if not missing and not unknown and differing and classes:
         module = _build(builder, classes, seed)
@@ -231,18 +250,6 @@ def _stored_preprocessing(file: WeightsFile | None) -> Preprocessing | None:
 
 def _captured(spec: str, module: nn.Module, preprocessing: Preprocessing, size: int) -> Source:
     found = capture(module, name=spec)
-    taps = survey(module, found, preprocessing.channels, size).taps
+    taps = survey(module, found, preprocessing.channels, preprocessing.size or size).taps
     logits = next(tap for tap in taps if tap.kind == "logits")
     return Source(spec, module, found, preprocessing, logits.shape[0], size)
-
-
-def _adjusted(
-    own: Preprocessing, mean: Sequence[float] | None, std: Sequence[float] | None, size: int | None
-) -> Preprocessing:
-    adjusted = Preprocessing(tuple(mean or own.mean), tuple(std or own.std), size or own.size)
-    if len(adjusted.mean) != len(adjusted.std):
-        raise SourceError(
-            "mean and std must have one number per channel each",
-            found=f"{len(adjusted.mean)} means and {len(adjusted.std)} standard deviations",
-        )
-    return adjusted

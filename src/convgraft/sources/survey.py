@@ -106,11 +106,12 @@ def survey(module: nn.Module, capture: Capture, channels: int, image_size: int) 
     Raises SourceError, naming the layer, where the image is too small for the network.
     """
     shape = (2, channels, image_size, image_size)
-    run = dry_run(module, capture.eval.fx, [capture.eval.output], shape)
+    real = bool(capture.opaque)
+    run = dry_run(module, capture.eval.fx, [capture.eval.output], shape, real=real)
     train_run = run
     if capture.train is not capture.eval:
         train = capture.train
-        train_run = dry_run(module, train.fx, [train.output], shape, training=True)
+        train_run = dry_run(module, train.fx, [train.output], shape, training=True, real=real)
     taps, nodes = _taps(module, capture.eval, run, image_size)
     train_nodes = _same_taps(taps, capture.train, train_run)
     shared = tuple(tap for tap in taps if tap.name in train_nodes)

@@ -157,8 +157,8 @@ def _unwrap(loaded: Any) -> dict[str, Tensor]:
 
 
 def _unwrapped_name(name: str) -> str:
-    for wrapper in WRAPPERS:
-        name = name.removeprefix(wrapper)
+    while name.startswith(WRAPPERS):
+        name = name.split(".", 1)[1]
     return name
 
 

@@ -1,0 +1,124 @@
+"""Promise 8, and that an artifact is whole or refused."""
+
+from __future__ import annotations
+
+import json
+import pickletools
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from convgraft.compose import Composite, compose
+from convgraft.errors import ArtifactError
+from convgraft.export import load, save
+from convgraft.plan import Head, Plan, SourceRef, TapRef, Wire
+from convgraft.sources import source
+
+tap = TapRef.parse
+
+
+def joined() -> Composite:
+    plan = Plan(
+        16,
+        (SourceRef("a", "cifar_resnet20", 10), SourceRef("b", "cifar_resnet20", 10, size=8)),
+        (Wire((tap("a:layer1"),), tap("b:layer1"), "concat", "conv1x1", "zero"),),
+        (Head("label", "mlp", (tap("a:features"), tap("b:features")), 3, (8,), 0.1),),
+    )
+    return compose(plan).eval()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return save(tmp_path / "run", joined(), labels=("x", "y", "z"), metrics={"finished": True})
+
+
+def test_it_loads_bit_for_bit(run: Path) -> None:
+    network = joined()
+    loaded = load(run)
+    images = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8)
+    assert loaded.plan == network.plan
+    assert loaded.labels == ("x", "y", "z")
+    assert not loaded.composite.training
+    with torch.no_grad():
+        assert torch.equal(loaded.composite(images)["label"], network(images)["label"])
+
+
+def test_nothing_in_it_is_pickled(run: Path) -> None:
+    for file in run.iterdir():
+        data = file.read_bytes()
+        with pytest.raises(Exception):  # noqa: B017 - no file parses as a pickle
+            list(pickletools.genops(data))
+        assert not data.startswith((b"PK", b"\x80"))
+
+
+def test_frozen_twins_are_still_computed_once_after_loading(tmp_path: Path) -> None:
+    from convgraft.compose import cost
+
+    plan = Plan(
+        16,
+        (SourceRef("a", "cifar_resnet20", 10), SourceRef("b", "cifar_resnet20", 10)),
+        heads=(Head("label", "linear", (tap("a:features"), tap("b:features")), 3),),
+    )
+    twins = compose(plan).holding(["sources.a", "sources.b"]).eval()
+    loaded = load(save(tmp_path / "twins", twins, labels="xyz")).composite
+    assert cost(loaded).macs == cost(twins).macs < 0.6 * cost(compose(plan)).macs
+
+
+def test_a_module_from_python_is_asked_for(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                           nn.Linear(4, 2))  # fmt: skip
+    opened = source(module)
+    plan = Plan(16, (SourceRef("a", opened.spec, 2),))
+    folder = save(tmp_path / "own", compose(plan, {"a": opened}), labels="ab")
+    with pytest.raises(ArtifactError, match="modules="):
+        load(folder)
+    loaded = load(folder, modules={"a": module}).composite
+    assert torch.equal(loaded.state_dict()["sources.a.0.weight"], module[0].weight)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "plan.yaml", "labels.json", "metrics.json"])
+def test_a_missing_file_is_named(run: Path, name: str) -> None:
+    (run / name).unlink()
+    with pytest.raises(ArtifactError, match=name):
+        load(run)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "labels.json", "metrics.json"])
+def test_a_damaged_file_is_named(run: Path, name: str) -> None:
+    (run / name).write_bytes(b"\x00\x01 not what it was")
+    with pytest.raises(ArtifactError, match=name):
+        load(run)
+
+
+def test_weights_that_lack_a_tensor_are_refused(run: Path) -> None:
+    file = run / "model.safetensors"
+    state = load_file(file)
+    state.pop("sources.a.conv1.weight")
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as old:
+        metadata = old.metadata()
+    save_file(state, file, metadata=metadata)
+    with pytest.raises(ArtifactError, match=r"sources\.a\.conv1\.weight"):
+        load(run)
+
+
+def test_saving_twice_keeps_no_temporary_files(run: Path) -> None:
+    save(run, joined(), labels="xyz")
+    assert not list(run.glob(".*"))
+
+
+def test_the_card_tells_what_metrics_tell(run: Path, tmp_path: Path) -> None:
+    from convgraft.export import write_card
+
+    score = {"images": 40, "top1": 0.875, "balanced": 0.8, "nll": 0.5, "ece": 0.1}
+    metrics = {"test": {"label": score}, "fit": {"strategy": "parallel", "epochs": 7}}
+    card = write_card("mine", joined(), ("x", "y", "z"), metrics)
+    for part in ("87.50 %", "40 images", "cifar_resnet20", "epochs: 7", "x, y, z"):
+        assert part in card
+    assert json.loads((run / "metrics.json").read_text()) == {"finished": True}
+    shutil.rmtree(run)
