@@ -11,6 +11,8 @@ import torch
 
 REPO = Path(__file__).parents[1]
 sys.path.insert(0, str(Path(__file__).parent))
+# small networks gain nothing from more, and two test runs side by side lose a lot
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

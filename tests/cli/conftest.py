@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -49,7 +48,6 @@ def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run on the pictures, with baselines."""
     from helpers_cli import convgraft
 
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("runs") / "one"
     outcome = convgraft(
         "fit", pictures, "--models", "cifar_resnet20", "cifar_resnet20", "--image-size", 16,

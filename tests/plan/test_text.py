@@ -17,7 +17,6 @@ from convgraft.plan import (
     parse_plan,
     plan_from_yaml,
     plan_to_yaml,
-    print_plan,
     read_plan,
 )
 
@@ -118,7 +117,7 @@ def test_the_text_form():
     assert len(plan.wires[1].inputs) == 2
     assert plan.heads[0].hidden == (64, 32)
     assert plan.heads[1].inputs == (TapRef("a", "fc"), TapRef("heads", "label"))
-    assert print_plan(plan) == EXAMPLE
+    assert str(plan) == EXAMPLE
 
 
 def test_comments_and_empty_lines_do_not_matter():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from convgraft import __version__
 from convgraft.cli.console import (
     RESULT_HEADER,
     print_json,
@@ -24,8 +25,8 @@ from convgraft.cli.console import (
 
 if TYPE_CHECKING:
     from convgraft.cli.pipeline import Report
-    from convgraft.data import ImageSet
-    from convgraft.studies import Arm, Row
+    from convgraft.data import ImageSet, Split
+    from convgraft.studies import Arm
 
 NETWORKS = {"a": "cifar_resnet20", "b": "cifar_resnet32"}
 HALVES = {"a": range(5), "b": range(5, 10)}
@@ -43,25 +44,18 @@ def demo(
     from convgraft.cli import pipeline
     from convgraft.cli.run_folder import claim
     from convgraft.data import open_images, split_images
-    from convgraft.report import draw_comparison
+    from convgraft.report import draw_comparison, verdict
     from convgraft.training import FitOptions, Task
 
     images = open_images("digits")
-    folder = claim(out, {"demo": seed}, overwrite=overwrite)
+    split = few_images(images, split_images(images, seed=seed))
+    folder = claim(out, {"demo": seed, "convgraft": __version__}, overwrite=overwrite)
     options = FitOptions(epochs=20, batch_size=20, augment="digits", seed=seed)
     with progress() as report:
-        weights = {name: _pretrain(name, images, seed, folder.path, report) for name in NETWORKS}
-        split = split_images(images, seed=seed, limit=10 * PER_CLASS)
+        runs = {n: _pretrain(n, images, split, seed, folder.path, report) for n in NETWORKS}
         task = Task(images, split, IMAGE_SIZE, on_progress=report)
-        given, arms = _arms(weights)
-        trained = [pipeline.train_arm(arm, task, options, folder, report) for arm in arms]
-        votes = pipeline.averages(given, trained)
-        rows = pipeline.measure_arms(task, trained, votes)
-    facts = {
-        **pipeline.data_facts(task),
-        **pipeline.fit_facts(arms[0].name, arms[0].policy.name, options),
-    }
-    pipeline.write_run(folder, task, trained, votes, rows, facts)
+        given, arms = _arms(runs)
+        rows = pipeline.run_arms(arms, given, task, options, folder, report)
     table = [row.as_dict() for row in rows]
     title = f"Ten digits from {PER_CLASS} images a class"
     figure = draw_comparison(table, out / "comparison.png", title=title, joins=JOINS)
@@ -69,12 +63,17 @@ def demo(
         print_json({"run": str(out), "figure": str(figure), "rows": table})
         return
     print_table(title, RESULT_HEADER, result_rows(rows))
-    say(_verdict(rows))
+    say(verdict(table, joins=JOINS))
     say(f"saved in {out} (figure: {figure}); next: convgraft explain {out}")
 
 
-def _pretrain(name: str, images: ImageSet, seed: int, folder: Path, report: Report) -> Path:
-    """Train one network on its half of the digits; the run that holds its weights."""
+def _pretrain(
+    name: str, images: ImageSet, split: Split, seed: int, folder: Path, report: Report
+) -> Path:
+    """Train one network on its half of the digits; the run that holds its weights.
+
+    It sees none of the images that the join is trained, chosen or tested on.
+    """
     from convgraft.compose import compose
     from convgraft.data import split_images
     from convgraft.errors import RunError
@@ -86,7 +85,7 @@ def _pretrain(name: str, images: ImageSet, seed: int, folder: Path, report: Repo
     run = folder / "pretrained" / name
     if (run / "metrics.json").is_file():
         return run
-    half = _half(images, HALVES[name])
+    half = pretraining_half(images, split, HALVES[name])
     opened = source(NETWORKS[name], classes=5, seed=seed)
     given = Ingredients({name: opened}, IMAGE_SIZE, 5)
     task = Task(half, split_images(half, seed=seed), IMAGE_SIZE)
@@ -104,13 +103,24 @@ def _pretrain(name: str, images: ImageSet, seed: int, folder: Path, report: Repo
     return run
 
 
-def _half(images: ImageSet, classes: range) -> ImageSet:
-    """The images of some classes, labelled from 0."""
+def few_images(images: ImageSet, split: Split) -> Split:
+    """The same split with exactly `PER_CLASS` training images of each class."""
+    import numpy as np
+
+    train = np.random.default_rng(split.seed).permutation(split.train)
+    kept = [train[images.labels[train] == label][:PER_CLASS] for label in range(10)]
+    return replace(split, train=tuple(sorted(int(index) for index in np.concatenate(kept))))
+
+
+def pretraining_half(images: ImageSet, split: Split, classes: range) -> ImageSet:
+    """The images of some classes that are in no part of `split`, labelled from 0."""
     import numpy as np
 
     from convgraft.data.imageset import frozen_labels
 
-    kept = np.flatnonzero(np.isin(images.labels, list(classes)))
+    wanted = np.isin(images.labels, list(classes))
+    wanted[[*split.train, *split.val, *split.test]] = False
+    kept = np.flatnonzero(wanted)
     return replace(
         images,
         classes=tuple(images.classes[label] for label in classes),
@@ -134,18 +144,3 @@ def _arms(weights: dict[str, Path]) -> tuple[Any, list[Arm]]:
         for name in JOINS
     ]
     return given, [*joins, *baseline_arms(given)]
-
-
-def _verdict(rows: list[Row]) -> str:
-    """In plain words: whether a join beats everything else here."""
-    best = max(rows, key=lambda row: row.test.top1)
-    join = max((row for row in rows if row.arm in JOINS), key=lambda row: row.test.top1)
-    rival = max((row for row in rows if row.arm not in JOINS), key=lambda row: row.test.top1)
-    gap = 100 * (join.test.top1 - rival.test.top1)
-    images = best.test.images
-    if gap > 0:
-        return (
-            f"{join.arm} beats {rival.arm}, the best rival, by {gap:.1f} points on {images} images."
-        )
-    behind = f"{join.arm} is {-gap:.1f} points behind"
-    return f"No join beats {rival.arm} here: {behind} on {images} images."

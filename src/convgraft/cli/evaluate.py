@@ -28,6 +28,9 @@ def evaluate(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 128,
     strict: Annotated[bool, typer.Option(help="Stop at a broken image.")] = False,
+    trust_python: Annotated[
+        bool, typer.Option(help="Let the run import its python: sources, that is, run code.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure top-1, balanced accuracy, NLL and calibration of a run or a single network.
@@ -40,7 +43,7 @@ def evaluate(
     folder = Path(network)
     images = open_images(data, target=target)
     if folder.is_dir():
-        composite, order = _open_run(folder, images)
+        composite, order = _open_run(folder, images, trust_python)
     else:
         composite, order = _open_source(network, images, image_size), None
     indices, part = _choose_part(images, split, folder)
@@ -83,12 +86,12 @@ def evaluate(
     print_table(f"{network} on {data} ({part})", header, rows)
 
 
-def _open_run(folder: Path, images: ImageSet) -> tuple[Composite, list[int]]:
+def _open_run(folder: Path, images: ImageSet, trust_python: bool) -> tuple[Composite, list[int]]:
     """The run's network, and for each class of the data its place among the run's classes."""
     from convgraft.errors import DataError
     from convgraft.export import load
 
-    run = load(folder)
+    run = load(folder, trust_python=trust_python)
     unknown = [name for name in images.classes if name not in run.labels]
     if unknown:
         raise DataError(
@@ -130,7 +133,9 @@ def _choose_part(images: ImageSet, split: str | None, folder: Path) -> tuple[lis
         try:
             recorded = read_split(folder / SPLIT, images)
         except DataError:
-            recorded = None  # other images than those of the run
+            say(
+                f"{images.location} is not the set the run was trained on: its split does not apply"
+            )
     if recorded is not None:
         part = split or "test"
         return list(recorded.part(part)), f"{part} part of the run"

@@ -22,6 +22,9 @@ def explain(
     classes: Annotated[
         int, typer.Option(min=2, help="For heads of a plan that leave the number of classes open.")
     ] = 10,
+    trust_python: Annotated[
+        bool, typer.Option(help="Let the run import its python: sources, that is, run code.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show sources, wires and heads with shapes, adapters, weights and MACs.
@@ -30,7 +33,7 @@ def explain(
     """
     from convgraft.training import read_policy
 
-    composite, recorded = _open(Path(what), classes)
+    composite, recorded = _open(Path(what), classes, trust_python)
     description = _describe(composite)
     policy = read_policy(freeze) if freeze else recorded
     if policy:
@@ -41,7 +44,7 @@ def explain(
     _print(what, description)
 
 
-def _open(path: Path, classes: int) -> tuple[Composite, FreezePolicy | None]:
+def _open(path: Path, classes: int, trust_python: bool) -> tuple[Composite, FreezePolicy | None]:
     """The network, and for a run the freeze policy it was trained with."""
     from convgraft.compose import compose
     from convgraft.errors import UsageError
@@ -50,7 +53,7 @@ def _open(path: Path, classes: int) -> tuple[Composite, FreezePolicy | None]:
     from convgraft.training import FreezePolicy
 
     if path.is_dir():
-        run = load(path)
+        run = load(path, trust_python=trust_python)
         noted = run.metrics.get("freeze")
         rules = tuple((text, float(rate)) for text, rate in noted["rules"]) if noted else ()
         return run.composite, FreezePolicy(noted["name"], rules) if noted else None

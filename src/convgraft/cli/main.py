@@ -60,6 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:
+        _complain(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
+        _complain("  try: the same command again, when that is mended; it goes on where it stopped")
+        sys.exit(1)
 
 
 def _complain(text: str) -> None:

@@ -13,7 +13,7 @@ from convgraft.data import write_split
 from convgraft.errors import RunError
 from convgraft.export import SPLIT, load, save, write_card
 from convgraft.strategies import Ingredients
-from convgraft.studies import Arm, Row, average_of, best_val, measure_row
+from convgraft.studies import BASELINES, Arm, Row, average_of, best_val, measure_row
 from convgraft.training import FitOptions, Task, evaluate, fit
 
 Report = Callable[[str, int, int], None]
@@ -32,15 +32,46 @@ class Trained:
     notes: Mapping[str, Any]
 
 
-def train_arm(
+def run_arms(
+    arms: Sequence[Arm],
+    given: Ingredients,
+    task: Task,
+    options: FitOptions,
+    folder: RunFolder,
+    report: Report,
+) -> list[Row]:
+    """Train every arm, then test every arm, then write the run."""
+    trained = _train_arms(arms, task, options, folder, report)
+    votes = _averages(given, trained)
+    rows = _measure_arms(task, trained, votes)
+    facts = {**_data_facts(task), **_fit_facts(arms[0], options)}
+    _write_run(folder, task, trained, votes, rows, facts)
+    return rows
+
+
+def _train_arms(
+    arms: Sequence[Arm], task: Task, options: FitOptions, folder: RunFolder, report: Report
+) -> list[Trained]:
+    """Train every arm, the first one first; those that are trained already are taken as they are.
+
+    Raises RunError where somebody stopped it. The folder then holds a loadable artifact of the
+    first arm, as far as it came.
+    """
+    write_split(folder.path / SPLIT, task.images, task.split)
+    trained: list[Trained] = []
+    for arm in arms:
+        item = _train_arm(arm, task, options, folder, report)
+        if not item.notes["finished"]:
+            raise _stopped(trained[0] if trained else item, item, task, folder)
+        trained.append(item)
+    return trained
+
+
+def _train_arm(
     arm: Arm, task: Task, options: FitOptions, folder: RunFolder, report: Report
 ) -> Trained:
-    """Train an arm, or take it from the folder where it is trained already.
-
-    Raises RunError where somebody stopped it; what was reached is saved then.
-    """
     if folder.is_trained(arm.name):
-        run = load(folder.arm(arm.name), modules=_modules(arm), trust_python=True)
+        run = load(folder.arm(arm.name), trust_python=True)
         return Trained(arm, run.composite, run.metrics)
     result = fit(
         compose(arm.plan, arm.sources, seed=options.seed),
@@ -50,58 +81,51 @@ def train_arm(
         checkpoint=folder.checkpoint(arm.name),
         on_progress=lambda done, total: report(f"train {arm.name}", done, total),
     )
+    rates = result.freeze.rates
     notes = {
         "arm": arm.name,
         "finished": not result.interrupted,
         "val": best_val(result),
         "best_epoch": result.best_epoch,
         "seconds": result.seconds,
-        "trainable": sum(
-            p.numel() for n, p in result.composite.named_parameters() if result.freeze.rates[n]
-        ),
+        "trainable": sum(p.numel() for n, p in result.composite.named_parameters() if rates[n]),
         "freeze": {"name": arm.policy.name, "rules": [list(rule) for rule in arm.policy.rules]},
         "curve": [dict(epoch) for epoch in result.curve],
     }
-    if result.interrupted:
-        _save_interrupted(folder, result.composite, task, notes)
-    save(folder.arm(arm.name), result.composite, labels=task.classes, metrics=notes)
-    folder.checkpoint(arm.name).unlink(missing_ok=True)
+    if not result.interrupted:
+        save(folder.arm(arm.name), result.composite, labels=task.classes, metrics=notes)
+        folder.checkpoint(arm.name).unlink(missing_ok=True)
     return Trained(arm, result.composite, notes)
 
 
-def _modules(arm: Arm) -> dict[str, Any]:
-    return {n: s.module for n, s in arm.sources.items() if s.spec.startswith("module:")}
-
-
-def _save_interrupted(
-    folder: RunFolder, composite: Composite, task: Task, notes: Mapping[str, Any]
-) -> None:
-    """Leave a loadable artifact of what was reached, unless a finished arm lies there already."""
-    if not (folder.path / "metrics.json").is_file():
-        save(folder.path, composite, labels=task.classes, metrics=notes)
-    raise RunError(
-        f"stopped while training {notes['arm']}",
-        found=f'the best epoch so far is saved in "{folder.path}"',
-        hint="the same command goes on from the last whole epoch",
+def _stopped(main: Trained, last: Trained, task: Task, folder: RunFolder) -> RunError:
+    """Leave a loadable artifact of the first arm; what to tell whoever stopped the work."""
+    if main.notes["best_epoch"] < 0:
+        found = "no epoch was whole yet, so nothing is saved"
+    else:
+        notes = {**main.notes, "finished": False}
+        card = write_card(folder.path.name, main.composite, task.classes, notes)
+        save(folder.path, main.composite, labels=task.classes, metrics=notes, card=card)
+        found = f'{main.arm.name}, as far as it came, is saved in "{folder.path}"'
+    return RunError(
+        f"stopped while training {last.arm.name}",
+        found=found,
+        hint="the same command, without --overwrite, goes on from the last whole epoch",
     )
 
 
-def averages(given: Ingredients, trained: Sequence[Trained]) -> dict[str, Composite]:
+def _averages(given: Ingredients, trained: Sequence[Trained]) -> dict[str, Composite]:
     """The average vote of each baseline's networks, where all of them are trained."""
     found: dict[str, Composite] = {}
-    for baseline in ("probe", "finetune"):
-        members = {
-            name: item.composite
-            for item in trained
-            for name in given.sources
-            if item.arm.name == f"{baseline}-{name}"
-        }
-        if len(members) > 1 and len(members) == len(given.sources):
-            found[f"average-{baseline}"] = average_of(given, baseline, members)
+    for baseline in BASELINES:
+        own = [item for item in trained if item.arm.baseline == baseline]
+        members = {next(iter(item.arm.sources)): item.composite for item in own}
+        if len(members) > 1:
+            found[baseline] = average_of(given, baseline, members)
     return found
 
 
-def measure_arms(
+def _measure_arms(
     task: Task,
     trained: Sequence[Trained],
     votes: Mapping[str, Composite],
@@ -118,15 +142,21 @@ def measure_arms(
         )
         for item in trained
     ]
-    for name, vote in votes.items():
-        baseline = name.removeprefix("average-")
-        seconds = sum(r.seconds for r in rows if r.arm.startswith(f"{baseline}-"))
-        val = evaluate(vote, task.pixels("val"))[vote.plan.answer].top1
-        rows.append(measure_row(name, vote, task, seconds=seconds, val=val))
+    for baseline, vote in votes.items():
+        members = [i.notes for i in trained if i.arm.baseline == baseline]
+        row = measure_row(
+            f"average-{baseline}",
+            vote,
+            task,
+            seconds=sum(notes["seconds"] for notes in members),
+            val=evaluate(vote, task.pixels("val"))[vote.plan.answer].top1,
+            trainable=sum(notes["trainable"] for notes in members),
+        )
+        rows.append(row)
     return rows
 
 
-def write_run(
+def _write_run(
     folder: RunFolder,
     task: Task,
     trained: Sequence[Trained],
@@ -136,13 +166,12 @@ def write_run(
 ) -> None:
     """Write the first arm as the run itself, the others below `baselines/`."""
     table = [row.as_dict() for row in rows]
-    write_split(folder.path / SPLIT, task.images, task.split)
     for item, row in zip(trained[1:], table[1:], strict=False):
         notes = {**item.notes, "test": {item.composite.plan.answer: row["test"]}}
         _write(folder, f"baselines/{item.arm.name}", item.composite, task, notes)
-    for name, row in zip(votes, table[len(trained) :], strict=True):
-        notes = {"arm": name, "finished": True, "test": {votes[name].plan.answer: row["test"]}}
-        _write(folder, f"baselines/{name}", votes[name], task, notes)
+    for vote, row in zip(votes.values(), table[len(trained) :], strict=True):
+        notes = {"arm": row["arm"], "finished": True, "test": {vote.plan.answer: row["test"]}}
+        _write(folder, f"baselines/{row['arm']}", vote, task, notes)
     main = trained[0]
     notes = {
         **main.notes,
@@ -165,7 +194,7 @@ def _write(
     save(path, composite, labels=task.classes, metrics=notes, card=card)
 
 
-def data_facts(task: Task) -> dict[str, Any]:
+def _data_facts(task: Task) -> dict[str, Any]:
     """What the run should remember of its data."""
     split = task.split
     return {
@@ -184,6 +213,7 @@ def data_facts(task: Task) -> dict[str, Any]:
     }
 
 
-def fit_facts(strategy: str, freeze: str, options: FitOptions) -> dict[str, Any]:
+def _fit_facts(main: Arm, options: FitOptions) -> dict[str, Any]:
     """What the run should remember of how it was trained."""
-    return {"fit": {"strategy": strategy, "freeze": freeze, **asdict(options), "lr": options.rate}}
+    chosen = {"strategy": main.name, "freeze": main.policy.name}
+    return {"fit": {**chosen, **asdict(options), "lr": options.rate}}

@@ -21,6 +21,9 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
     batch_size: Annotated[int, typer.Option(min=1)] = 64,
     strict: Annotated[bool, typer.Option(help="Stop at a broken image.")] = False,
+    trust_python: Annotated[
+        bool, typer.Option(help="Let the run import its python: sources, that is, run code.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what is in images. A broken image is named and left out.
@@ -32,7 +35,7 @@ def predict(
     from convgraft.export import load
 
     files = image_files(images)
-    loaded = load(run)
+    loaded = load(run, trust_python=trust_python)
     found: list[dict[str, Any]] = []
     with progress() as report:
         for start in range(0, len(files), batch_size):

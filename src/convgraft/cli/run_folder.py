@@ -17,6 +17,10 @@ from convgraft.errors import ArtifactError
 
 STATE = "state"
 CONFIG = "config.json"
+OWN_FILES = (
+    *("model.safetensors", "plan.yaml", "labels.json", "metrics.json", "card.md", "split.csv"),
+    *("comparison.png", "baselines", "pretrained", STATE),
+)
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,8 @@ def _go_on(path: Path, text: str) -> RunFolder:
             found="a finished run" if _is_run(path) else "files that are no run",
             hint="another --out" + (", or --overwrite" if _is_run(path) else ""),
         )
+    if config.read_text(encoding="utf-8") != text and _is_untouched(path):
+        config.write_text(text, encoding="utf-8")
     if config.read_text(encoding="utf-8") != text:
         raise ArtifactError(
             f'the folder "{path}" is in use by an unfinished run of another command',
@@ -87,13 +93,27 @@ def _go_on(path: Path, text: str) -> RunFolder:
 
 
 def _clear(path: Path) -> None:
-    """Remove a run, and only a run."""
-    if not _is_run(path):
+    """Remove a run, and only a run: nothing goes where something else lies beside it."""
+    strange = sorted(entry.name for entry in path.iterdir() if entry.name not in OWN_FILES)
+    if strange or not _is_run(path):
         raise ArtifactError(
-            f'"{path}" holds files that are no run; they are not overwritten', hint="another --out"
+            f'"{path}" holds files that are no run; they are not overwritten',
+            found=", ".join(strange[:3]) or None,
+            hint="another --out",
         )
     shutil.rmtree(path)
 
 
 def _is_run(path: Path) -> bool:
-    return (path / "metrics.json").is_file() or (path / STATE / CONFIG).is_file()
+    finished = all((path / name).is_file() for name in ("metrics.json", "model.safetensors"))
+    return finished or (path / STATE / CONFIG).is_file()
+
+
+def _is_untouched(path: Path) -> bool:
+    """Whether unfinished work there came to nothing that could be lost."""
+    kept = [entry.name for entry in path.iterdir() if entry.name not in (STATE, "split.csv")]
+    return (
+        not kept
+        and not any((path / STATE).rglob("*.ckpt"))
+        and not (path / STATE / "arms").is_dir()
+    )

@@ -13,6 +13,7 @@ from convgraft.compose.composite import (
     cost,
     open_source,
     open_sources,
+    source_seed,
 )
 from convgraft.compose.resolve import Resolved, resolve
 
@@ -27,4 +28,5 @@ __all__ = [
     "open_source",
     "open_sources",
     "resolve",
+    "source_seed",
 ]

@@ -176,15 +176,20 @@ def open_sources(plan: Plan, *, seed: int = 0, bare: bool = False) -> dict[str, 
     """
     opened: dict[str, Source] = {}
     problems: list[Problem] = []
-    for ref in plan.sources:
+    for number, ref in enumerate(plan.sources):
         try:
-            opened[ref.name] = open_source(ref, seed=seed, bare=bare)
+            opened[ref.name] = open_source(ref, seed=source_seed(seed, number), bare=bare)
         except ConvgraftError as error:
             where = f"sources.{ref.name}"
             problems.append(Problem(where, error.what, error.expected, error.found, error.hint))
     if problems:
         raise PlanError(problems)
     return opened
+
+
+def source_seed(seed: int, number: int) -> int:
+    """A seed of its own for each source, so that two random ones are two networks."""
+    return 1000 * seed + number
 
 
 def open_source(ref: SourceRef, *, seed: int = 0, bare: bool = False) -> Source:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from convgraft.data.imageset import (
     PART_NAMES,
@@ -18,6 +17,7 @@ from convgraft.data.imageset import (
     fingerprint,
     frozen_labels,
 )
+from convgraft.data.parquet_file import ParquetFile, open_file
 from convgraft.data.parquet_labels import choose_target, read_classes
 from convgraft.data.parquet_rows import ParquetRows
 from convgraft.data.walk import visible
@@ -28,15 +28,6 @@ if TYPE_CHECKING:
 
 IMAGE_NAMES = ("image", "img")
 SHARD = re.compile(r"(.+)-(\d+)-of-(\d+)")
-
-
-@dataclass(frozen=True, eq=False)
-class ParquetFile:
-    """One file whose footer has been read; `metadata` is pyarrow's, for reading it again."""
-
-    path: Path
-    schema: Schema
-    metadata: Any
 
 
 def parquet_files(location: str, path: Path) -> tuple[Path, ...]:
@@ -59,7 +50,7 @@ def open_parquet(location: str, paths: Sequence[Path], target: str | None) -> Im
         DataError: a file is damaged or differs in its columns, the image or label column cannot
             be told, or a label is missing or out of range.
     """
-    files = tuple(_open(path) for path in paths)
+    files = tuple(open_file(path) for path in paths)
     _check_same_columns(location, files)
     schema = files[0].schema
     image = _image_column(location, schema)
@@ -103,25 +94,6 @@ def _check_shards(location: str, paths: Sequence[Path]) -> None:
             expected=", ".join(f"{name}.parquet" for name in missing[:4]),
             hint="finish the download, or rename the files to use what is there",
         )
-
-
-def _open(path: Path) -> ParquetFile:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError as error:
-        raise DataError(
-            "Parquet needs pyarrow, which is not installed", hint="pip install pyarrow"
-        ) from error
-    try:
-        with parquet.ParquetFile(path) as file:
-            return ParquetFile(path, file.schema_arrow, file.metadata)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(
-            f"{path} is not a readable Parquet file",
-            found=str(error).splitlines()[0],
-            hint="download it again; it may be cut short",
-        ) from error
 
 
 def _check_same_columns(location: str, files: Sequence[ParquetFile]) -> None:

@@ -14,7 +14,7 @@ from convgraft.errors import DataError, near_miss
 if TYPE_CHECKING:
     from pyarrow import ChunkedArray, Schema
 
-    from convgraft.data.parquet import ParquetFile
+    from convgraft.data.parquet_file import ParquetFile
 
 LABEL_NAMES = ("label", "labels", "class")
 

@@ -15,7 +15,7 @@ from convgraft.data.broken import BrokenImage
 from convgraft.errors import DataError
 
 if TYPE_CHECKING:
-    from convgraft.data.parquet import ParquetFile
+    from convgraft.data.parquet_file import ParquetFile
 
 CACHE_BYTES = 2**30
 

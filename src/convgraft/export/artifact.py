@@ -74,6 +74,7 @@ def save(
     """Write an artifact; `metrics.json` comes last, so a folder that has it is whole."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / METRICS).unlink(missing_ok=True)
     _save_weights(folder / WEIGHTS, composite)
     write_text(folder / PLAN, plan_to_yaml(composite.plan))
     write_json(folder / LABELS, {"classes": list(labels)})
@@ -172,7 +173,7 @@ def _check_sources(
         if ref.network.startswith("python:") and not trust_python and ref.name not in modules:
             raise ArtifactError(
                 f'"{folder}" wants to run Python code: source "{ref.name}" is {ref.network}',
-                hint="convgraft.load(folder, trust_python=True), if you trust it",
+                hint="--trust-python, or load(folder, trust_python=True), if you trust it",
             )
         if ref.network.startswith("module:") and ref.name not in modules:
             raise ArtifactError(

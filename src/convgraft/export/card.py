@@ -31,8 +31,7 @@ def write_card(
         _settings(metrics.get("data", {})),
         f"Classes: {', '.join(labels[:20])}{', ...' if len(labels) > 20 else ''}.",
         "## Measured how",
-        "The split is in `split.csv`. The epoch was chosen on the validation part; the test part "
-        "was read once, afterwards.",
+        _protocol(metrics),
         _results(metrics.get("rows", [])),
         "## Use it",
         '```python\nimport convgraft\n\nrun = convgraft.load("RUN")\n'
@@ -40,6 +39,18 @@ def write_card(
         f"{plan.image_size}, {plan.image_size}]\n```",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _protocol(metrics: Mapping[str, Any]) -> str:
+    """How the epoch was chosen and the test part used, as far as it is known."""
+    said = []
+    if metrics.get("best_epoch", -1) >= 0:
+        epoch, count = metrics["best_epoch"] + 1, len(metrics.get("curve", ()))
+        said.append(f"Epoch {epoch} of {count} was chosen on the validation part.")
+    reads = list(metrics.get("test_reads", ()))
+    if reads:
+        said.append(f"The test part was read {len(reads)} times, once for each arm, afterwards.")
+    return " ".join(said)
 
 
 def _answer_line(answer: str, metrics: Mapping[str, Any]) -> str:

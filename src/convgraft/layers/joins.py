@@ -75,7 +75,6 @@ class JoinKind:
         starts: the starts that make sense, the default first.
         many: whether several taps may arrive on one wire.
         gated_adapter: whether a zero start is made by the adapter's gate (else by the join).
-        keeps_own: whether the tap's own value still matters.
         any_channels: whether an identity adapter may bring another number of channels.
     """
 
@@ -83,7 +82,6 @@ class JoinKind:
     starts: tuple[str, ...] = ("zero", "one")
     many: bool = False
     gated_adapter: bool = False
-    keeps_own: bool = True
     any_channels: bool = False
 
 
@@ -95,5 +93,5 @@ JOINS: Mapping[str, JoinKind] = {
     "add": JoinKind(lambda own, arriving, zero: Add(), many=True, gated_adapter=True),
     "concat": JoinKind(_build_concat, many=True, any_channels=True),
     "gate": JoinKind(lambda own, arriving, zero: CrossFade(own[0], 0.0 if zero else 1.0)),
-    "replace": JoinKind(lambda own, arriving, zero: Replace(), starts=("one",), keeps_own=False),
+    "replace": JoinKind(lambda own, arriving, zero: Replace(), starts=("one",)),
 }

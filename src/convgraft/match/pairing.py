@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from convgraft.sources import Tap
 
 NEAR = 4.0  # maps whose sides differ by more than this factor are not near
-STAGE_KINDS = ("block", "activation", "features")
 
 
 def pair_in_order(scores: Sequence[Sequence[float | None]]) -> list[tuple[int, int]]:

@@ -1,6 +1,6 @@
 """Plans: what to combine and how, as names and numbers, in text and in YAML."""
 
-from convgraft.plan.text import parse_plan, print_plan
+from convgraft.plan.text import parse_plan
 from convgraft.plan.values import Head, Plan, SourceRef, TapRef, Wire
 from convgraft.plan.yaml_form import plan_from_yaml, plan_to_yaml, read_plan
 
@@ -13,6 +13,5 @@ __all__ = [
     "parse_plan",
     "plan_from_yaml",
     "plan_to_yaml",
-    "print_plan",
     "read_plan",
 ]

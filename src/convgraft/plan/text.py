@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from convgraft.errors import PlanError, Problem
@@ -16,46 +16,8 @@ _WIRE = re.compile(r"wire (.+?) -> (\S+)((?: \S+=\S+)*)")
 _HEAD = re.compile(r"head (\S+) = (\w+)\((.*?)\)((?: \S+=\S+)*)")
 
 
-def print_plan(plan: Plan) -> str:
-    """The plan as text, ending in a newline."""
-    lines = [f"image {plan.image_size}"]
-    lines += [f"source {s.name} = {_quoted(s.network)}{_source_options(s)}" for s in plan.sources]
-    lines += [
-        f"wire {wire} join={wire.join} adapter={wire.adapter} start={wire.start}"
-        for wire in plan.wires
-    ]
-    lines += [
-        f"head {h.name} = {h.kind}({', '.join(map(str, h.inputs))}){_head_options(h)}"
-        for h in plan.heads
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text) if re.search(r'[\s"\\]', text) or not text else text
-
-
 def _unquoted(text: str) -> str:
     return json.loads(text) if text.startswith('"') else text
-
-
-def _options(pairs: Iterable[tuple[str, Any]]) -> str:
-    return "".join(f" {key}={value}" for key, value in pairs if value not in (None, "", 0.0))
-
-
-def _list(numbers: Iterable[float] | None) -> str:
-    # plain numbers, also where somebody gave NumPy's
-    return ",".join(repr(n if isinstance(n, int) else float(n)) for n in numbers or ())
-
-
-def _source_options(ref: SourceRef) -> str:
-    values = {"classes": ref.classes, "mean": _list(ref.mean), "std": _list(ref.std)}
-    return _options({**values, "size": ref.size}.items())
-
-
-def _head_options(head: Head) -> str:
-    values = {"classes": head.classes, "hidden": _list(head.hidden), "dropout": head.dropout}
-    return _options(values.items())
 
 
 def parse_plan(text: str, *, name: str = "the plan") -> Plan:

@@ -10,8 +10,11 @@ head label = linear(a:flatten, b:flatten) classes=8
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 HEADS_OWNER = "heads"
 LEARNED_HEADS = ("linear", "mlp")
@@ -153,11 +156,43 @@ class Plan:
         ]
         return replace(self, heads=tuple(heads))
 
-    def wires_at(self, tap: TapRef) -> Iterable[Wire]:
-        """Wires that arrive at a tap, in plan order."""
-        return (wire for wire in self.wires if wire.target == tap)
-
     def __str__(self) -> str:
-        from convgraft.plan.text import print_plan
+        """The text form; `convgraft.plan.parse_plan` reads it back."""
+        return _printed(self)
 
-        return print_plan(self)
+
+def _printed(plan: Plan) -> str:
+    lines = [f"image {plan.image_size}"]
+    lines += [f"source {s.name} = {_quoted(s.network)}{_source_options(s)}" for s in plan.sources]
+    lines += [
+        f"wire {wire} join={wire.join} adapter={wire.adapter} start={wire.start}"
+        for wire in plan.wires
+    ]
+    lines += [
+        f"head {h.name} = {h.kind}({', '.join(map(str, h.inputs))}){_head_options(h)}"
+        for h in plan.heads
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text) if re.search(r'[\s"\\]', text) or not text else text
+
+
+def _options(pairs: Iterable[tuple[str, Any]]) -> str:
+    return "".join(f" {key}={value}" for key, value in pairs if value not in (None, "", 0.0))
+
+
+def _list(numbers: Iterable[float] | None) -> str:
+    # plain numbers, also where somebody gave NumPy's
+    return ",".join(repr(n if isinstance(n, int) else float(n)) for n in numbers or ())
+
+
+def _source_options(ref: SourceRef) -> str:
+    values = {"classes": ref.classes, "mean": _list(ref.mean), "std": _list(ref.std)}
+    return _options({**values, "size": ref.size}.items())
+
+
+def _head_options(head: Head) -> str:
+    values = {"classes": head.classes, "hidden": _list(head.hidden), "dropout": head.dropout}
+    return _options(values.items())

@@ -2,5 +2,6 @@
 
 from convgraft.report.figures import draw_comparison
 from convgraft.report.tables import markdown_table
+from convgraft.report.verdict import verdict
 
-__all__ = ["draw_comparison", "markdown_table"]
+__all__ = ["draw_comparison", "markdown_table", "verdict"]

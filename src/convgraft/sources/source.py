@@ -19,6 +19,8 @@ from convgraft.sources.spec import SourceSpec, parse_spec
 from convgraft.sources.survey import Survey, Tap, survey
 from convgraft.sources.weights import WeightsFile, compare_shapes, open_weights
 
+AUXILIARY_HEADS = ("torchvision.models.inception", "torchvision.models.googlenet")
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -149,7 +151,7 @@ def _absent(file: WeightsFile | None, module: nn.Module) -> tuple[str, ...]:
     if file is None:
         return ()
     missing, _, _ = compare_shapes(file.shapes, _shapes(module))
-    return tuple(name for name in missing if not _is_auxiliary(name))
+    return tuple(name for name in missing if not _is_auxiliary(name, module))
 
 
 def _build(builder: Builder, classes: int | None, seed: int) -> nn.Module:
@@ -179,20 +181,22 @@ def _fit_to_file(spec: SourceSpec, builder: Builder, file: WeightsFile, seed: in
     module = _build(builder, _noted(file).get("classes"), seed)
     network = _shapes(module)
     missing, unknown, differing = compare_shapes(file.shapes, network)
-    missing = [name for name in missing if not _is_auxiliary(name)]
+    missing = [name for name in missing if not _is_auxiliary(name, module)]
     classes = _classes_in_file(file, network, differing)
     if not missing and not unknown and differing and classes:
         module = _build(builder, classes, seed)
         missing, unknown, differing = compare_shapes(file.shapes, _shapes(module))
-    missing = [name for name in missing if file.source is None and not _is_auxiliary(name)]
+    pruned = file.source is not None  # a run keeps what its answers need
+    missing = [name for name in missing if not pruned and not _is_auxiliary(name, module)]
     if missing or unknown or differing:
         raise _mismatch(spec, file, network, (missing, unknown, differing))
     return module
 
 
-def _is_auxiliary(name: str) -> bool:
+def _is_auxiliary(name: str, module: nn.Module) -> bool:
     """Training-only heads of Inception and GoogLeNet, which many weight files leave out."""
-    return name.lower().startswith("aux")
+    has_them = type(module).__module__ in AUXILIARY_HEADS
+    return has_them and name.lower().startswith("aux")
 
 
 def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -42,6 +42,10 @@ class WeightsFile:
         """The tensors, named as the network names them."""
         if self.path.suffix == ".safetensors":
             return self._safetensors()
+        return dict(self._checkpoint)
+
+    @cached_property
+    def _checkpoint(self) -> dict[str, Tensor]:
         return _unwrap(_load_checkpoint(self.path))
 
     @cached_property
@@ -67,7 +71,8 @@ class WeightsFile:
         """Stored name to the network's own name, for the tensors of this network."""
         prefix = "" if self.source is None else f"sources.{self._run_source()}."
         chosen = {name: name.removeprefix(prefix) for name in stored if name.startswith(prefix)}
-        return {name: _unwrapped_name(own) for name, own in chosen.items()}
+        own_names = _unwrapped(list(chosen.values()))
+        return dict(zip(chosen, own_names, strict=True))
 
     def _run_source(self) -> str:
         names = list(json.loads(self.metadata.get("sources", "{}")))
@@ -115,7 +120,8 @@ def _open_run(path: Path, source: str) -> WeightsFile:
         raise SourceError(
             f'"{path}" is a folder and not a finished run', expected=f"{RUN_WEIGHTS} in it"
         )
-    return WeightsFile(weights, source)
+    plain = WeightsFile(weights)
+    return WeightsFile(weights, source) if "sources" in plain.metadata else plain
 
 
 def _open_safetensors(path: Path) -> Any:
@@ -153,13 +159,14 @@ def _unwrap(loaded: Any) -> dict[str, Tensor]:
             loaded = loaded[key]
     if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
         raise SourceError("the checkpoint holds no state dict", expected="names to tensors")
-    return {_unwrapped_name(name): tensor for name, tensor in loaded.items()}
+    return dict(zip(_unwrapped(list(loaded)), loaded.values(), strict=True))
 
 
-def _unwrapped_name(name: str) -> str:
-    while name.startswith(WRAPPERS):
-        name = name.split(".", 1)[1]
-    return name
+def _unwrapped(names: list[str]) -> list[str]:
+    """Names without the wrappers that all of them carry."""
+    while names and all(name.startswith(WRAPPERS) for name in names):
+        names = [name.split(".", 1)[1] for name in names]
+    return names
 
 
 def compare_shapes(

@@ -17,5 +17,6 @@ def single(given: Ingredients) -> Plan:
         head = given.dense_head("label", [given.features(names[0])])
         return Plan(given.image_size, given.refs, (), (head,))
     heads = [given.dense_head(name, [given.features(name)]) for name in names]
-    average = Head("label", "average", tuple(TapRef(HEADS_OWNER, name) for name in names))
+    vote = "label" if "label" not in names else "vote"
+    average = Head(vote, "average", tuple(TapRef(HEADS_OWNER, name) for name in names))
     return Plan(given.image_size, given.refs, (), (*heads, average))

@@ -21,25 +21,18 @@ class Strategy:
         write: ingredients to a plan.
         freeze: the freeze preset that goes with it by default.
         least: how many networks it needs.
-        summary: one line for people.
     """
 
     write: Callable[[Ingredients], Plan]
     freeze: str
     least: int
-    summary: str
 
 
 STRATEGIES: Mapping[str, Strategy] = {
-    "cross-skip": Strategy(
-        cross_skip,
-        "discriminative",
-        2,
-        "two-way adds between matched blocks, features concatenated",
-    ),
-    "parallel": Strategy(parallel, "discriminative", 2, "features concatenated under one head"),
-    "probe": Strategy(single, "heads-only", 1, "frozen networks, a linear head on each"),
-    "finetune": Strategy(single, "discriminative", 1, "each network trained under a new head"),
+    "cross-skip": Strategy(cross_skip, "discriminative", least=2),
+    "parallel": Strategy(parallel, "discriminative", least=2),
+    "probe": Strategy(single, "heads-only", least=1),
+    "finetune": Strategy(single, "discriminative", least=1),
 }
 
 

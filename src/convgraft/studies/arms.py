@@ -28,24 +28,33 @@ class Arm:
         plan: what is trained.
         sources: the plan's sources, opened.
         policy: what learns.
+        baseline: `probe` or `finetune` for a network by itself; empty for a join.
     """
 
     name: str
     plan: Plan
     sources: Mapping[str, Source]
     policy: FreezePolicy
+    baseline: str = ""
 
 
-def baseline_arms(given: Ingredients) -> list[Arm]:
-    """Each source's probe and fine-tune, under heads like the join's."""
-    return [_single_arm(given, baseline, name) for baseline in BASELINES for name in given.sources]
+def baseline_arms(given: Ingredients, tuned: FreezePolicy | None = None) -> list[Arm]:
+    """Each source's probe and fine-tune, under heads with the options that the join's has.
 
-
-def _single_arm(given: Ingredients, baseline: str, name: str) -> Arm:
-    strategy = STRATEGIES[baseline]
-    sources = {name: given.sources[name]}
-    plan = strategy.write(replace(given, sources=sources))
-    return Arm(f"{baseline}-{name}", plan, sources, PRESETS[strategy.freeze])
+    Args:
+        tuned: how the fine-tunes learn, so that they are as free as the join; the preset
+            `discriminative` by default.
+    """
+    arms: list[Arm] = []
+    for baseline in BASELINES:
+        strategy = STRATEGIES[baseline]
+        preset = PRESETS[strategy.freeze]
+        policy = tuned if tuned and baseline == "finetune" else preset
+        for name in given.sources:
+            sources = {name: given.sources[name]}
+            plan = strategy.write(replace(given, sources=sources))
+            arms.append(Arm(f"{baseline}-{name}", plan, sources, policy, baseline))
+    return arms
 
 
 def average_of(given: Ingredients, baseline: str, members: Mapping[str, Composite]) -> Composite:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,8 @@ class BestWeights(lit.Callback):
     def __init__(self, answer: str, patience: int | None) -> None:
         self.answer, self.patience = answer, patience
         self.epoch = -1
+        self.seconds = 0.0
+        self._began = 0.0
         self.weights: dict[str, Tensor] = {}
         self.curve: list[dict[str, Any]] = []
 
@@ -39,8 +42,13 @@ class BestWeights(lit.Callback):
             self.epoch = epoch
             state = trainable_state(pl_module.composite, pl_module.freeze_map)
             self.weights = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
-        if self.patience is not None and epoch - self.epoch >= self.patience:
-            trainer.should_stop = True
+        self.seconds += time.monotonic() - self._began
+
+    def on_train_epoch_start(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
+        """End the fit here if the last epochs brought nothing, also after a resume."""
+        self._began = time.monotonic()
+        if self.patience is not None and len(self.curve) - 1 - self.epoch >= self.patience:
+            raise OutOfPatience
 
     def _rank(self, epoch: int) -> tuple[float, float]:
         score = self.curve[epoch]["val"][self.answer]
@@ -48,11 +56,16 @@ class BestWeights(lit.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"epoch": self.epoch, "weights": self.weights, "curve": self.curve}
+        return {
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "weights": self.weights,
+            "curve": self.curve,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.epoch = state_dict["epoch"]
+        self.epoch, self.seconds = state_dict["epoch"], state_dict["seconds"]
         self.weights, self.curve = state_dict["weights"], state_dict["curve"]
 
 
@@ -81,6 +94,10 @@ class StepProgress(lit.Callback):
     def on_train_batch_end(self, trainer: lit.Trainer, *args: Any, **kwargs: Any) -> None:
         """One step more."""
         self.report(trainer.global_step, int(trainer.estimated_stepping_batches))
+
+
+class OutOfPatience(Exception):  # noqa: N818 - it is no error
+    """The validation score has not risen for as many epochs as the options allow."""
 
 
 class Interrupted(Exception):  # noqa: N818 - it is no error

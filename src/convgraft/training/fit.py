@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as lit
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
 from convgraft.compose import Composite
@@ -22,9 +22,11 @@ from convgraft.training.callbacks import (
     BestWeights,
     Checkpoint,
     Interrupted,
+    OutOfPatience,
     StepProgress,
     StopWhenAsked,
 )
+from convgraft.training.evaluate import answers
 from convgraft.training.freeze import Freeze, FreezePolicy, apply_freeze, work_out
 from convgraft.training.module import FitModule
 from convgraft.training.options import FitOptions
@@ -42,7 +44,7 @@ class FitResult:
         freeze: what was frozen, and every weight's rate.
         curve: per epoch its training loss and each answer's validation top-1 and NLL.
         best_epoch: the chosen epoch, from 0; -1 where the fit was stopped before its first end.
-        seconds: time spent in this call.
+        seconds: time spent in whole epochs, also in earlier calls that this one went on from.
         interrupted: whether somebody stopped it.
     """
 
@@ -75,21 +77,20 @@ def fit(
     Raises UsageError where composite, task and policy do not go together; RunError where the loss
     stops being a number.
     """
-    _check_classes(composite, task)
-    freeze = work_out(policy, composite)
+    freeze = check_fit(composite, policy, size=task.size, classes=len(task.classes))
     train, val = task.pixels("train"), task.pixels("val")
-    _check_images(train, val, options)
-    module = FitModule(apply_freeze(composite, freeze), freeze, options)
+    _check_images(train, val)
+    module = FitModule(apply_freeze(composite, freeze), freeze, options).train()
     best = BestWeights(composite.plan.answer, options.patience)
     stop = StopWhenAsked()
     callbacks: list[lit.Callback] = [best, stop]
     callbacks += [StepProgress(on_progress)] if on_progress else []
     callbacks += [Checkpoint(checkpoint)] if checkpoint else []
     resume = str(checkpoint) if checkpoint and checkpoint.exists() else None
-    began = time.monotonic()
+    interrupted = False
     with stop.listening(), _quiet():
         trainer = _trainer(options, callbacks)
-        with suppress(Interrupted):
+        try:
             trainer.fit(
                 module,
                 _loader(train, options, shuffle=True),
@@ -97,6 +98,10 @@ def fit(
                 ckpt_path=resume,
                 weights_only=True,
             )
+        except OutOfPatience:
+            pass
+        except Interrupted:
+            interrupted = True
     trained = module.composite.cpu()
     trained.load_state_dict(best.weights, strict=False)
     return FitResult(
@@ -104,28 +109,30 @@ def fit(
         freeze=freeze,
         curve=tuple(best.curve),
         best_epoch=best.epoch,
-        seconds=time.monotonic() - began,
-        interrupted=stop.asked,
+        seconds=best.seconds,
+        interrupted=interrupted,
     )
 
 
-def _check_classes(composite: Composite, task: Task) -> None:
-    size = composite.plan.image_size
-    if size != task.size:
-        raise UsageError(f"the network takes {size} pixels and the images have {task.size}")
-    with torch.no_grad():
-        composite.eval()
-        outputs = composite(torch.zeros(1, 3, size, size))
-    for name, logits in outputs.items():
-        if logits.shape[1] != len(task.classes):
+def check_fit(composite: Composite, policy: FreezePolicy, *, size: int, classes: int) -> Freeze:
+    """Whether a composite can learn that many classes from images of that size, and what would.
+
+    Raises UsageError where it cannot, or where nothing would learn.
+    """
+    own = composite.plan.image_size
+    if own != size:
+        raise UsageError(f"the network takes {own} pixels and the images have {size}")
+    for name, logits in answers(composite, torch.zeros(1, 3, size, size)).items():
+        if logits.shape[1] != classes:
             raise UsageError(
                 f'the answer "{name}" tells {logits.shape[1]} classes apart',
-                expected=f"{len(task.classes)}, as the data has",
+                expected=f"{classes}, as the data has",
                 hint="a head of its own, e.g. --strategy probe",
             )
+    return work_out(policy, composite)
 
 
-def _check_images(train: Pixels, val: Pixels, options: FitOptions) -> None:
+def _check_images(train: Pixels, val: Pixels) -> None:
     for part, pixels, least in (("training", train, 2), ("validation", val, 1)):
         if len(pixels.labels) < least:
             raise DataError(
@@ -133,8 +140,6 @@ def _check_images(train: Pixels, val: Pixels, options: FitOptions) -> None:
                 expected=f"at least {least}",
                 found=str(len(pixels.labels)),
             )
-    if options.batch_size < 2:
-        raise UsageError("a batch of one image cannot be normalised", hint="--batch-size 2")
 
 
 def _loader(pixels: Pixels, options: FitOptions, *, shuffle: bool) -> DataLoader[Any]:
@@ -153,18 +158,26 @@ def _loader(pixels: Pixels, options: FitOptions, *, shuffle: bool) -> DataLoader
 
 
 def _trainer(options: FitOptions, callbacks: list[lit.Callback]) -> lit.Trainer:
-    return lit.Trainer(
-        max_epochs=options.epochs,
-        accelerator=options.accelerator,
-        devices=1,
-        precision=options.precision,  # type: ignore[arg-type]
-        callbacks=callbacks,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
+    try:
+        return lit.Trainer(
+            max_epochs=options.epochs,
+            accelerator=options.accelerator,
+            devices=1,
+            precision=options.precision,  # type: ignore[arg-type]
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise UsageError(
+            f'accelerator "{options.accelerator}" with precision "{options.precision}" is not to '
+            "be had on this machine",
+            found=str(error),
+            hint="--accelerator auto --precision 32-true",
+        ) from error
 
 
 _LOGGERS = ("lightning.pytorch", "lightning.pytorch.utilities.rank_zero", "lightning.fabric")

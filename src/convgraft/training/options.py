@@ -8,6 +8,8 @@ from convgraft.errors import UsageError, near_miss
 
 OPTIMISERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "one-cycle", "constant")
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "bf16-true", "16-true", "64-true")
 DEFAULT_RATES = {"adamw": 2e-3, "sgd": 2e-2}
 
 
@@ -46,13 +48,19 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         _positive("epochs", self.epochs)
-        _positive("batch size", self.batch_size)
+        if self.batch_size < 2:
+            found = str(self.batch_size)
+            raise UsageError(
+                "the batch size is 2 or more: one image cannot be normalised", found=found
+            )
         _positive("learning rate", self.rate)
         if self.patience is not None:
             _positive("patience", self.patience)
         _share("label smoothing", self.label_smoothing)
         _one_of("optimiser", self.optimiser, OPTIMISERS)
         _one_of("schedule", self.schedule, SCHEDULES)
+        _one_of("accelerator", self.accelerator, ACCELERATORS)
+        _one_of("precision", self.precision, PRECISIONS)
         if self.weight_decay < 0 or self.workers < 0 or self.seed < 0:
             raise UsageError("weight decay, workers and seed are not negative")
 
