@@ -27,7 +27,9 @@ def test_fit_prints_every_arm_with_its_test_score(run: Path) -> None:
     printed = json.loads((run.parent / "one.json").read_text())
     assert [row["arm"] for row in printed["rows"]] == ARMS
     assert all(0 <= row["test"]["top1"] <= 1 for row in printed["rows"])
-    assert printed["answer"] == printed["rows"][0]
+    assert printed["result"] == printed["rows"][0]
+    assert printed["images"] == {"train": 25, "val": 4, "test": 7}
+    assert "cross-skip" in printed["verdict"] and "one seed" in printed["verdict"]
 
 
 def test_the_test_part_is_read_once_per_arm_after_all_choices(run: Path) -> None:
@@ -136,6 +138,55 @@ def test_a_broken_image_is_named_and_left_out_unless_strict(pictures: Path, tmp_
     assert "red/00.png" in strict.err
 
 
+def test_two_random_networks_of_one_kind_are_two_networks(run: Path) -> None:
+    state = cg.load(run / "baselines" / "average-probe").composite.state_dict()
+    name = "layer1.0.conv1.weight"
+    assert not torch.equal(state[f"sources.a.{name}"], state[f"sources.b.{name}"])
+
+
+def test_the_fine_tunes_are_as_free_as_the_join(pictures: Path, tmp_path: Path) -> None:
+    outcome = convgraft(
+        "fit", pictures, "--models", "cifar_resnet20", "cifar_resnet20", "--image-size", 8,
+        "--epochs", 1, "--batch-size", 8, "--freeze", "all", "--baselines", "--out", tmp_path / "r",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    assert cg.load(tmp_path / "r" / "baselines" / "finetune-a").metrics["freeze"]["name"] == "all"
+    assert cg.load(tmp_path / "r" / "baselines" / "probe-a").metrics["freeze"]["name"] != "all"
+
+
+def test_other_images_than_the_runs_are_measured_whole_and_told(
+    run: Path, pictures: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    shutil.copytree(pictures, tmp_path / "more")
+    shutil.copy(tmp_path / "more" / "red" / "00.png", tmp_path / "more" / "red" / "zz.png")
+    outcome = convgraft("evaluate", run, tmp_path / "more", "--json")
+    assert json.loads(outcome.out)["part"] == "all images"
+    assert "its split does not apply" in outcome.err
+
+
+def test_overwrite_removes_a_run_and_nothing_else(pictures: Path, tmp_path: Path) -> None:
+    command = [
+        "fit", pictures, "--models", "cifar_resnet20", "--strategy", "probe", "--image-size", 8,
+        "--epochs", 1, "--batch-size", 8, "--out", tmp_path / "r", "--overwrite",
+    ]  # fmt: skip
+    assert convgraft(*command).code == 0
+    assert convgraft(*command).code == 0
+    (tmp_path / "r" / "thesis.tex").write_text("my life")
+    assert convgraft(*command).code == 2
+    assert (tmp_path / "r" / "thesis.tex").read_text() == "my life"
+
+
+def test_wrong_use_leaves_no_trace_in_the_folder(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    command = ["fit", pictures, "--models", "cifar_resnet20", "--strategy", "probe",
+               "--image-size", 8, "--epochs", 1, "--out", out]  # fmt: skip
+    assert convgraft(*command, "--batch-size", 1).code == 2
+    assert not out.exists()
+    assert convgraft(*command, "--batch-size", 8).code == 0
+
+
 def start_fit(pictures: Path, out: Path, epochs: int = 400) -> subprocess.Popen[str]:
     command = [
         sys.executable, "-m", "convgraft", "fit", pictures, "--models", "cifar_resnet20",
@@ -168,6 +219,34 @@ def test_ctrl_c_leaves_a_loadable_artifact(number: int, pictures: Path, tmp_path
     assert "the same command goes on" in told
     assert "Traceback" not in told
     assert cg.load(out).metrics["finished"] is False
+
+
+def test_ctrl_c_in_a_baseline_keeps_the_join(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from convgraft.training.callbacks import Interrupted, StopWhenAsked
+
+    ended: list[int] = []
+
+    def stop_in_the_second_arm(self: StopWhenAsked, *args: object) -> None:
+        ended.append(id(self))
+        if len(set(ended)) > 1:
+            raise Interrupted
+
+    monkeypatch.setattr(StopWhenAsked, "on_train_batch_end", stop_in_the_second_arm)
+    command = [
+        "fit", pictures, "--models", "cifar_resnet20", "cifar_resnet20", "--strategy", "parallel",
+        "--image-size", 8, "--epochs", 1, "--batch-size", 8, "--baselines", "--out", tmp_path / "r",
+    ]  # fmt: skip
+    outcome = convgraft(*command)
+    assert outcome.code == 1
+    assert "parallel, as far as it came, is saved" in outcome.err
+    assert cg.load(tmp_path / "r").metrics["arm"] == "parallel"
+    assert (tmp_path / "r" / "split.csv").is_file()
+    monkeypatch.undo()
+    again = convgraft(*command)
+    assert again.code == 0, again.err
+    assert cg.load(tmp_path / "r").metrics["finished"] is True
 
 
 @pytest.mark.slow

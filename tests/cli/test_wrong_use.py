@@ -196,6 +196,21 @@ CASES: dict[str, Case] = {
         lambda p: ["fit", p.pictures, "--models", NET, NET, "--out", p.file("f", "x")],
         "is a file"),
     "unknown option": (lambda p: p.fit("--epoch", 3), "--epoch"),
+    "a batch of one": (lambda p: p.fit("--batch-size", 1), "one image"),
+    "unknown accelerator": (lambda p: p.fit("--accelerator", "gpuu"), "did you mean gpu"),
+    "unknown precision": (lambda p: p.fit("--precision", "foo"), "bf16-mixed"),
+    "head options beside a plan": (
+        lambda p: p.fit("--plan", p.file("p.yaml", TWO), "--hidden", "8", models=()), "--hidden"),
+    "out folder that a source is read from": (
+        lambda p: ["fit", p.pictures, "--models", f"{NET}@{p.run}#a", NET, "--image-size", 16,
+                   "--out", p.run, "--overwrite"],
+        "is read from"),
+    "policy that selects nothing": (
+        lambda p: p.fit("--freeze", p.file("f.yaml", '"a:leyer1": frozen\n')), "a:leyer1"),
+    "policy under which nothing learns": (
+        lambda p: p.fit("--freeze", p.file("f.yaml", '"**": frozen\nheads: frozen\n'
+                                           "adapters: frozen\n")),
+        "nothing learns"),
     # runs
     "run missing": (lambda p: ["predict", p.tmp / "no", p.pictures], "no run at"),
     "run unfinished": (

@@ -63,7 +63,8 @@ def test_frozen_twins_are_still_computed_once_after_loading(tmp_path: Path) -> N
         (SourceRef("a", "cifar_resnet20", 10), SourceRef("b", "cifar_resnet20", 10)),
         heads=(Head("label", "linear", (tap("a:features"), tap("b:features")), 3),),
     )
-    twins = compose(plan).holding(["sources.a", "sources.b"]).eval()
+    pair = {"a": source("cifar_resnet20"), "b": source("cifar_resnet20")}
+    twins = compose(plan, pair).holding(["sources.a", "sources.b"]).eval()
     loaded = load(save(tmp_path / "twins", twins, labels="xyz")).composite
     assert cost(loaded).macs == cost(twins).macs < 0.6 * cost(compose(plan)).macs
 

@@ -13,7 +13,7 @@ from torchvision import models
 
 from convgraft.errors import SourceError
 from convgraft.sources import source
-from convgraft.sources.weights import open_weights
+from convgraft.sources.weights import WeightsFile, open_weights
 from convgraft.sources.zoo import CifarResNet
 from helpers import images, run_alone, same, same_state
 
@@ -213,3 +213,18 @@ def test_real_weights_load(shared_weights: Path, file: str, spec: str, classes: 
     opened = source(f"{spec}@{shared_weights / file}.safetensors")
     assert opened.classes == classes
     assert run_alone(opened, images(64), training=False).isfinite().all()
+
+
+def test_a_folder_with_model_safetensors_and_no_run_is_plain_weights(tmp_path: Path):
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    save_file(source("cifar_resnet20", seed=3).module.state_dict(), folder / "model.safetensors")
+    loaded = source(f"cifar_resnet20@{folder}").module.state_dict()
+    expected = source("cifar_resnet20", seed=3).module.state_dict()
+    assert all(torch.equal(loaded[name], expected[name]) for name in expected)
+
+
+def test_a_network_with_a_submodule_called_module_keeps_its_names(tmp_path: Path):
+    file = WeightsFile(tmp_path / "w.safetensors")
+    save_file({"module.a": torch.ones(2), "b": torch.ones(1)}, file.path)
+    assert set(file.shapes) == {"module.a", "b"}
