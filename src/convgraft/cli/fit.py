@@ -94,5 +94,6 @@ def fit(
         print_json(fit_steps.summary(out, arms[0], options, task, rows, told))
         return
     print_table(f"{data}: {len(split.train)} training images", RESULT_HEADER, result_rows(rows))
-    say(told)
+    if told:
+        say(told)
     say(f"saved in {out}; next: convgraft predict {out} IMAGE, or convgraft explain {out}")
