@@ -305,3 +305,32 @@ def test_arithmetic_on_buffers_follows_the_buffers():
     captured = fx.GraphModule(network, capture(network).eval.fx)
     network.bn1.running_var.mul_(3)
     assert same(captured(images(32)), network(images(32)))
+
+
+def test_a_forward_may_branch_on_the_shape_of_its_buffers():
+    class Periods(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("periods", torch.arange(3.0))
+
+        def forward(self, x: Tensor) -> Tensor:
+            assert self.periods.numel() == self.periods.shape[0] == self.periods.size(0) == 3
+            if self.periods.dim() != self.periods.ndim:
+                raise ValueError
+            return (x.mean((2, 3)) * self.periods).flatten(1)
+
+    assert_exact(Periods(), 8)
+
+
+def test_optional_inputs_of_a_forward_keep_their_default():
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+            if mask is not None:
+                x = x * mask.view(1, 1, 1, 1)
+            return self.conv(x).mean((2, 3))
+
+    assert_exact(Masked(), 8)

@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from convgraft.errors import SourceError
 
@@ -159,6 +159,31 @@ def _refusal(error: Exception, name: str) -> SourceError:
     )
 
 
+class _BufferProxy(fx.Proxy):
+    """A buffer in the graph: its values are traced, its shape is known and may be branched on."""
+
+    def __init__(self, proxy: fx.Proxy, buffer: Tensor) -> None:
+        super().__init__(proxy.node, proxy.tracer)
+        self._buffer = buffer
+
+    @property
+    def shape(self) -> torch.Size:
+        return self._buffer.shape
+
+    @property
+    def ndim(self) -> int:
+        return self._buffer.ndim
+
+    def size(self, *dim: int) -> Any:
+        return self._buffer.size(*dim)
+
+    def dim(self) -> int:
+        return self._buffer.dim()
+
+    def numel(self) -> int:
+        return self._buffer.numel()
+
+
 class _Tracer(fx.Tracer):
     """Records which node each module call returned, and where tracing got stuck."""
 
@@ -176,6 +201,13 @@ class _Tracer(fx.Tracer):
         self.obstacle: str = ""
         self._calls: dict[str, int] = {}
         self._stack: list[str] = []
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        value = super().getattr(attr, attr_val, parameter_proxy_cache)
+        is_buffer = isinstance(attr_val, Tensor) and not isinstance(attr_val, nn.Parameter)
+        if is_buffer and isinstance(value, fx.Proxy):
+            return _BufferProxy(value, attr_val)
+        return value
 
     def create_args_for_root(self, *args: Any, **kwargs: Any) -> Any:
         """Optional inputs of the forward keep their default: only the image is traced."""
