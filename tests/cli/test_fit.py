@@ -86,6 +86,15 @@ def test_predict_names_classes_and_broken_files(run: Path, pictures: Path, tmp_p
     assert convgraft("predict", run, broken, pictures, "--strict").code == 2
 
 
+def test_a_file_may_have_any_name(run: Path, pictures: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copy(pictures / "red" / "00.png", tmp_path / "[red] :smile:.png")
+    outcome = convgraft("predict", run, tmp_path)
+    assert outcome.code == 0, outcome.err
+    assert "[red] :smile:.png" in outcome.out.replace("\n", "")
+
+
 def test_explain_shows_wires_costs_and_what_learned(run: Path) -> None:
     told = json.loads(convgraft("explain", run, "--json").out)
     assert len(told["wires"]) == 6

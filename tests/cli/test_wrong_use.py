@@ -259,6 +259,13 @@ def test_no_command_shows_help_and_version_is_told() -> None:
     assert convgraft("--version").out.startswith("convgraft ")
 
 
+def test_help_names_the_grammar_and_the_arguments() -> None:
+    told = " ".join(convgraft("fit", "--help").out.split())
+    assert "ARCH[@WEIGHTS]" in told
+    assert "DATA" in told
+    assert "ARCH[@WEIGHTS]" in convgraft("taps", "--help").out
+
+
 def test_json_is_json_and_nothing_else(pictures: Path) -> None:
     assert json.loads(convgraft("taps", NET, "--select", "layer*", "--json").out)["taps"]
 

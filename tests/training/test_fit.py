@@ -131,12 +131,43 @@ def test_a_fit_that_ran_out_of_patience_is_not_taken_further(
     assert again.seconds == first.seconds
 
 
-def test_the_best_epoch_by_validation_is_kept(reference: FitResult, digits_task: Task) -> None:
-    scores = [(e["val"]["label"]["top1"], -e["val"]["label"]["nll"]) for e in reference.curve]
-    assert reference.best_epoch == scores.index(max(scores))
+@pytest.mark.parametrize(
+    ("top1", "nll", "best"),
+    [
+        ((0.5, 0.9, 0.7), (1.0, 1.0, 1.0), 1),
+        ((0.9, 0.9, 0.9), (0.5, 0.3, 0.4), 1),
+        ((0.9, 0.9, 0.7), (0.3, 0.3, 0.1), 0),
+    ],
+)
+def test_the_best_epoch_by_validation_is_kept(
+    top1: tuple[float, ...],
+    nll: tuple[float, ...],
+    best: int,
+    given: Ingredients,
+    digits_task: Task,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    states: list[str] = []
+
+    def score(self: FitModule) -> None:
+        epoch = self.current_epoch
+        self.scores["label"] = {"top1": top1[epoch], "nll": nll[epoch]}
+        states.append(digest(self.composite))
+
+    monkeypatch.setattr(FitModule, "on_validation_epoch_end", score)
+    result = train(given, digits_task, FitOptions(3, 50))
+    assert result.best_epoch == best
+    assert len(set(states)) == 3
+    assert digest(result.composite) == states[best]
+
+
+def test_the_kept_weights_score_what_the_curve_says(
+    reference: FitResult, digits_task: Task
+) -> None:
+    told = reference.curve[reference.best_epoch]["val"]["label"]
     kept = evaluate(reference.composite, digits_task.pixels("val"))["label"]
-    assert kept.top1 == pytest.approx(scores[reference.best_epoch][0], abs=1e-6)
-    assert kept.nll == pytest.approx(-scores[reference.best_epoch][1], abs=1e-4)
+    assert kept.top1 == pytest.approx(told["top1"], abs=1e-6)
+    assert kept.nll == pytest.approx(told["nll"], abs=1e-4)
 
 
 def test_it_learns(given: Ingredients, digits_task: Task) -> None:

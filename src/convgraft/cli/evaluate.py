@@ -18,7 +18,7 @@ def evaluate(
     network: Annotated[
         str, typer.Argument(metavar="RUN|SOURCE", help="A run folder or ARCH@WEIGHTS.")
     ],
-    data: Annotated[str, typer.Argument(help="Class folders, Parquet, or digits.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Class folders, Parquet, or digits.")],
     target: Annotated[str | None, typer.Option(help="Label column of a Parquet set.")] = None,
     split: Annotated[
         str | None, typer.Option(help="train, val or test; the run's own test part by default.")

@@ -20,10 +20,10 @@ STRATEGY_HELP = "cross-skip (default), parallel, probe or finetune."
 
 
 def fit(
-    data: Annotated[str, typer.Argument(help="Class folders, Parquet, or digits.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Class folders, Parquet, or digits.")],
     out: Annotated[Path, typer.Option(help="Folder for the run.")],
     models: Annotated[
-        list[str] | None, typer.Option(metavar="SOURCE SOURCE ...", help="ARCH[@WEIGHTS] each.")
+        list[str] | None, typer.Option(metavar="SOURCE SOURCE ...", help="ARCH\\[@WEIGHTS] each.")
     ] = None,
     strategy: Annotated[str | None, typer.Option(help=STRATEGY_HELP)] = None,
     plan: Annotated[Path | None, typer.Option(help="A plan file instead of --models.")] = None,

@@ -10,7 +10,9 @@ from convgraft.cli.console import print_json, print_table
 
 
 def taps(
-    source: Annotated[str, typer.Argument(help="ARCH[@WEIGHTS], e.g. torchvision/resnet18.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="ARCH\\[@WEIGHTS], e.g. torchvision/resnet18.")
+    ],
     image_size: Annotated[
         int | None, typer.Option(min=1, help="Side in pixels; the network's own by default.")
     ] = None,
