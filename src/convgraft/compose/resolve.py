@@ -57,7 +57,7 @@ class HeadPart:
         """The module, with fresh weights."""
         head = self.head
         build = HEADS[head.kind].build
-        return build(self.inputs, head.classes or 0, head.hidden, head.dropout)
+        return build(self.inputs, head.classes or 0, head.hidden, head.dropout, head.fusion)
 
 
 @dataclass(frozen=True, eq=False)

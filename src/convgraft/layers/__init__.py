@@ -4,8 +4,9 @@ Each file ends in a table (`ADAPTERS`, `JOINS`, `HEADS`); a new kind is one clas
 """
 
 from convgraft.layers.adapters import ADAPTERS, Gate, build_adapter
-from convgraft.layers.heads import HEADS, AverageHead, DenseHead, IdentityHead
+from convgraft.layers.heads import HEADS, DenseHead
 from convgraft.layers.joins import JOINS, Add, Concat, CrossFade, Replace
+from convgraft.layers.votes import AverageHead, IdentityHead
 
 __all__ = [
     "ADAPTERS",

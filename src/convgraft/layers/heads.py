@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from convgraft.layers.adapters import Shape
+from convgraft.layers.head_kind import HeadKind
+from convgraft.layers.votes import VOTES
 
 
 class DenseHead(nn.Module):
@@ -25,6 +26,7 @@ class DenseHead(nn.Module):
         classes: int,
         hidden: Sequence[int] = (),
         dropout: float = 0.0,
+        fusion: str = "concat",
     ) -> None:
         super().__init__()
         width = sum(shape[0] for shape in inputs)
@@ -46,55 +48,8 @@ class DenseHead(nn.Module):
         return self.classifier(self.layers(self.norm(features)))
 
 
-class AverageHead(nn.Module):
-    """The average of probabilities, as logits: log(mean(softmax(x1), softmax(x2), ...))."""
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """[N, classes] each, to [N, classes] whose softmax is the average of theirs."""
-        logs = torch.stack([torch.log_softmax(x, 1) for x in inputs])
-        return torch.logsumexp(logs, 0) - torch.log(torch.tensor(float(len(inputs))))
-
-
-class IdentityHead(nn.Module):
-    """A source's own logits as an answer."""
-
-    def forward(self, logits: Tensor) -> Tensor:
-        """The same logits."""
-        return logits
-
-
-@dataclass(frozen=True)
-class HeadKind:
-    """One row of the head table.
-
-    Attributes:
-        build: (input shapes, classes, hidden widths, dropout) to the module.
-        learns: whether it has weights (then it needs `classes`).
-        many: whether it takes several inputs.
-        takes: `features` (any tap) or `logits` (vectors as long as the number of classes).
-        hidden: whether it may have hidden layers.
-    """
-
-    build: Callable[[Sequence[Shape], int, Sequence[int], float], nn.Module]
-    learns: bool
-    many: bool
-    takes: str
-    hidden: bool = False
-
-
 HEADS: Mapping[str, HeadKind] = {
     "linear": HeadKind(DenseHead, learns=True, many=True, takes="features"),
     "mlp": HeadKind(DenseHead, learns=True, many=True, takes="features", hidden=True),
-    "average": HeadKind(
-        lambda shapes, classes, hidden, dropout: AverageHead(),
-        learns=False,
-        many=True,
-        takes="logits",
-    ),
-    "identity": HeadKind(
-        lambda shapes, classes, hidden, dropout: IdentityHead(),
-        learns=False,
-        many=False,
-        takes="logits",
-    ),
+    **VOTES,
 }

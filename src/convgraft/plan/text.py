@@ -89,7 +89,10 @@ def _ints(text: str) -> tuple[int, ...]:
 
 _SOURCE_OPTIONS = {"classes": int, "mean": _floats, "std": _floats, "size": int}
 _WIRE_OPTIONS = {"join": str, "adapter": str, "start": str}
-_HEAD_OPTIONS = {"classes": int, "hidden": _ints, "dropout": float}
+_HEAD_OPTIONS = {
+    "classes": int, "hidden": _ints, "dropout": float,
+    "fusion": str, "column": str,
+}
 _PARSERS: Mapping[str, tuple[re.Pattern[str], Callable[..., Any]]] = {
     "image": (_IMAGE, int),
     "source": (_SOURCE, _parse_source),

@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 HEADS_OWNER = "heads"
-LEARNED_HEADS = ("linear", "mlp")
+LEARNED_HEADS = ("linear", "mlp", "side")
+LABELLED_HEADS = (*LEARNED_HEADS, "identity")
 
 
 @dataclass(frozen=True, order=True)
@@ -92,12 +93,14 @@ class Head:
     """What turns taps, or other heads, into a named answer.
 
     Attributes:
-        name: of the answer; also of the label column it is trained on.
+        name: of the answer.
         kind: a row of `convgraft.layers.HEADS`.
         inputs: taps, or other heads as `heads:NAME`.
         classes: number of classes; None: as many as the data has.
         hidden: widths of hidden dense layers.
         dropout: share of features dropped before the classifier while training.
+        fusion: how several inputs become one vector, a row of `convgraft.layers.FUSIONS`.
+        column: the label column that it answers; empty: the data's main one.
     """
 
     name: str
@@ -106,6 +109,8 @@ class Head:
     classes: int | None = None
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
+    fusion: str = "concat"
+    column: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,15 +134,43 @@ class Plan:
         return tuple(part.name for part in (self.heads or self.sources))
 
     @property
+    def answers(self) -> tuple[str, ...]:
+        """Outputs that tell classes apart: all but the bare taps that a loss looks at."""
+        bare = {head.name for head in self.heads if head.kind == "tap"}
+        return tuple(name for name in self.outputs if name not in bare)
+
+    @property
     def answer(self) -> str:
         """The main answer: the last one."""
-        return self.outputs[-1]
+        return (self.answers or self.outputs)[-1]
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """Answers that are trained on labels: all but averages of others."""
-        averages = {head.name for head in self.heads if head.kind == "average"}
-        return tuple(name for name in self.outputs if name not in averages)
+        """Answers that are trained on labels: not the votes over other answers."""
+        votes = {head.name for head in self.heads if head.kind not in LABELLED_HEADS}
+        return tuple(name for name in self.outputs if name not in votes)
+
+    def column(self, answer: str) -> str:
+        """The label column that an answer is about; empty: the main one."""
+        return next((head.column for head in self.heads if head.name == answer), "")
+
+    def keeping(self, answers: Iterable[str]) -> Plan:
+        """This plan with those answers alone, and no source that none of them depends on."""
+        wanted = set(answers)
+        for head in reversed(self.heads):
+            if head.name in wanted:
+                wanted |= {ref.tap for ref in head.inputs if ref.source == HEADS_OWNER}
+        heads = tuple(head for head in self.heads if head.name in wanted)
+        used = {ref.source for head in heads for ref in head.inputs} - {HEADS_OWNER}
+        used |= wanted if not self.heads else set()
+        while True:
+            feeding = {r.source for w in self.wires if w.target.source in used for r in w.inputs}
+            if feeding <= used:
+                break
+            used |= feeding
+        sources = tuple(ref for ref in self.sources if ref.name in used)
+        wires = tuple(wire for wire in self.wires if wire.target.source in used)
+        return replace(self, sources=sources, wires=wires, heads=heads)
 
     @property
     def hash(self) -> str:
@@ -195,4 +228,5 @@ def _source_options(ref: SourceRef) -> str:
 
 def _head_options(head: Head) -> str:
     values = {"classes": head.classes, "hidden": _list(head.hidden), "dropout": head.dropout}
-    return _options(values.items())
+    fusion = None if head.fusion == "concat" else head.fusion
+    return _options({**values, "fusion": fusion, "column": head.column}.items())

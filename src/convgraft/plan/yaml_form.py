@@ -60,6 +60,8 @@ def _head_data(head: Head) -> dict[str, Any]:
         "classes": head.classes,
         "hidden": head.hidden,
         "dropout": head.dropout,
+        "fusion": head.fusion if head.fusion != "concat" else "",
+        "column": head.column,
     }
     return {key: value for key, value in data.items() if value}
 
@@ -140,7 +142,7 @@ def _read_heads(reader: Located, node: yaml.Node | None) -> tuple[Head, ...]:
 
 
 def _read_head(reader: Located, name: str, node: yaml.Node) -> Head:
-    known = ("kind", "from", "classes", "hidden", "dropout")
+    known = ("kind", "from", "classes", "hidden", "dropout", "fusion", "column")
     fields = reader.fields(node, known, required=("kind", "from"))
     return Head(
         name,
@@ -149,4 +151,6 @@ def _read_head(reader: Located, name: str, node: yaml.Node) -> Head:
         reader.scalar(fields.get("classes"), int, "a number of classes", None),
         reader.numbers(fields.get("hidden"), int, "a width"),
         reader.scalar(fields.get("dropout"), float, "a share", 0.0),
+        reader.scalar(fields.get("fusion"), str, "a way to fuse", "concat"),
+        reader.scalar(fields.get("column"), str, "a label column", ""),
     )
