@@ -23,25 +23,29 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from convgraft.compose import Composite, check, cost
     from convgraft.compose import compose as compile
+    from convgraft.compose import open_network as source
     from convgraft.data import open_images, split_images
     from convgraft.errors import ConvgraftError, PlanError, UsageError
     from convgraft.export import Run, load, save
     from convgraft.plan import Head, Plan, SourceRef, TapRef, Wire, parse_plan, read_plan
-    from convgraft.sources import Source, parse_selection, source
+    from convgraft.sources import Source, parse_selection
     from convgraft.strategies import STRATEGIES, Ingredients, StrategyOptions
     from convgraft.training import PRESETS, FitOptions, Task, evaluate, fit, read_policy
 
 _HOMES = {
-    "compose": ("Composite", "check", "compile", "cost"),
+    "compose": ("Composite", "check", "compile", "cost", "source"),
     "data": ("open_images", "split_images"),
     "errors": ("ConvgraftError", "PlanError", "UsageError"),
     "export": ("Run", "load", "save"),
     "plan": ("Head", "Plan", "SourceRef", "TapRef", "Wire", "parse_plan", "read_plan"),
-    "sources": ("Source", "parse_selection", "source"),
+    "sources": ("Source", "parse_selection"),
     "strategies": ("STRATEGIES", "Ingredients", "StrategyOptions"),
     "training": ("PRESETS", "FitOptions", "Task", "evaluate", "fit", "read_policy"),
 }
-_NAMED_THERE = {"compile": "compose"}  # the module `compose` has taken that name here
+_NAMED_THERE = {
+    "compile": "compose",  # the module `compose` has taken that name here
+    "source": "open_network",  # a run is a source too
+}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [

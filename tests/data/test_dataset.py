@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -21,9 +23,10 @@ def pixels() -> Pixels:
 def test_items_are_the_chosen_rows(pixels: Pixels):
     data = PixelDataset(pixels, [5, 30])
     assert len(data) == 2
-    image, label = data[1]
+    image, labels = data[1]
     assert (image == pixels.images[30]).all()
-    assert (label, type(label)) == (int(pixels.labels[30]), int)
+    assert labels == {"": int(pixels.labels[30])}
+    assert type(labels[""]) is int
     assert (data[3, 1][0] == image).all()
 
 
@@ -59,7 +62,7 @@ def batches(pixels: Pixels, workers: int, epoch: int = 1) -> tuple[torch.Tensor,
     sampler.set_epoch(epoch)
     loader = DataLoader(data, batch_size=16, sampler=sampler, num_workers=workers)
     images, labels = zip(*loader, strict=True)
-    return torch.cat(images), torch.cat(labels)
+    return torch.cat(images), torch.cat([batch[""] for batch in labels])
 
 
 def test_workers_do_not_change_an_epoch(pixels: Pixels):
@@ -67,6 +70,20 @@ def test_workers_do_not_change_an_epoch(pixels: Pixels):
     assert (alone[0] == helped[0]).all()
     assert (alone[1] == helped[1]).all()
     assert (batches(pixels, 0, epoch=2)[0] != alone[0]).any()
+
+
+def test_every_column_comes_along(pixels: Pixels):
+    others = {"parity": pixels.labels % 2, "rare": torch.where(pixels.labels == 3, 0, -1)}
+    several = replace(pixels, others=others)
+    for augment in (None, augmentation("digits", 8)):
+        data = PixelDataset(several, [13, 3, 8], augment=augment)
+        assert [labels["rare"] for _, labels in (data[i] for i in range(3))] == [0, 0, -1]
+        images, labels = next(iter(DataLoader(data, batch_size=3)))
+        assert images.shape == (3, 3, 8, 8)
+        assert list(labels) == ["", "parity", "rare"]
+        assert all(column.dtype == torch.int64 for column in labels.values())
+        assert (labels[""] == pixels.labels[[13, 3, 8]]).all()
+        assert (labels["parity"] == labels[""] % 2).all()
 
 
 def test_each_epoch_is_a_shuffle_of_all_positions():

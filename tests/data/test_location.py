@@ -9,7 +9,7 @@ from convgraft.errors import DataError
 Folder = Callable[..., Path]
 
 
-def error(location: str | Path, target: str | None = None) -> DataError:
+def error(location: str | Path, target: str | list[str] | None = None) -> DataError:
     with pytest.raises(DataError) as caught:
         open_images(location, target=target)
     return caught.value
@@ -53,3 +53,20 @@ def test_a_file_is_not_a_set(folder: Folder):
 def test_a_target_is_for_parquet_only(folder: Folder):
     assert "has no label column fine" in error(folder("a/1.png", "b/1.png"), "fine").what
     assert "has no label column fine" in error("digits", "fine").what
+
+
+def test_folders_and_digits_have_one_column_named_label(folder: Folder):
+    root = folder("a/1.png", "b/1.png")
+    for location in (root, "digits"):
+        plain, named = open_images(location), open_images(location, target=["label"])
+        assert (named.target, named.others) == (None, {})
+        assert named.fingerprint == plain.fingerprint
+        wrong = error(location, ["label", "kind"])
+        assert "has no label column kind" in wrong.what
+        assert wrong.hint is not None
+        assert "label map" in wrong.hint
+
+
+def test_columns_that_cannot_be_told_apart():
+    assert error("digits", ["label", "label"]).found == "label, label"
+    assert "cannot be told apart" in error("digits", [""]).what

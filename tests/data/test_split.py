@@ -126,6 +126,50 @@ def test_a_class_without_training_image():
         split_images(made([2, 1], ["train", "test", "test"]), seed=0)
 
 
+def unlabelled(images: ImageSet, indices: Sequence[int]) -> ImageSet:
+    labels = images.labels.copy()
+    labels[list(indices)] = -1
+    return replace(images, labels=labels)
+
+
+def test_images_without_a_label_are_divided_as_one_more_class():
+    images = unlabelled(made([100, 50, 250]), range(150, 250))
+    split = split_images(images, seed=1, limit=70)
+    whole = split_images(made([100, 50, 100, 150]), seed=1, limit=70)
+    missing = [sum(images.labels[list(part)] == -1) for part in (split.val, split.test)]
+    assert missing == [10, 20]
+    assert [len(split.part(name)) for name in ("train", "val", "test")] == [70, 40, 80]
+    # the same proportions as with a class in the place of the missing ones
+    assert sum(images.labels[list(split.train)] == -1) == sum(
+        made([100, 50, 100, 150]).labels[list(whole.train)] == 2
+    )
+    assert sorted(split_images(images, seed=1, test=0, val=0).train) == list(range(400))
+
+
+def test_few_images_without_a_label_only_train():
+    images = unlabelled(made([40, 40]), [0, 1])
+    split = split_images(images, seed=0)
+    assert {0, 1} <= set(split.train)
+    parts = ["train"] * 30 + ["test"] * 10
+    given = unlabelled(made([40, 40], parts * 2), [35, 36])
+    assert {35, 36} <= set(split_images(given, seed=0, limit=10).test)
+
+
+def test_the_limit_counts_the_unlabelled_as_one_class():
+    images = unlabelled(made([100, 50]), range(10))
+    assert len(split_images(images, seed=0, limit=3).train) == 3
+    with pytest.raises(DataError) as caught:
+        split_images(images, seed=0, limit=2)
+    assert caught.value.expected == (
+        "from 3, one per class and one without a label, to 105, all there are"
+    )
+
+
+def test_a_class_whose_labels_are_all_missing():
+    with pytest.raises(DataError, match="no training image in 1 of 2 classes: class1"):
+        split_images(unlabelled(made([5, 5]), range(5, 10)), seed=0)
+
+
 @pytest.mark.parametrize("wrong", [{"test": -0.1}, {"val": 1.0}, {"test": 0.6, "val": 0.4}])
 def test_fractions_out_of_range(wrong: dict[str, float]):
     with pytest.raises(DataError, match=r"test|val"):

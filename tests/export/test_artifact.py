@@ -40,7 +40,7 @@ def test_it_loads_bit_for_bit(run: Path) -> None:
     network = joined()
     loaded = load(run)
     images = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8)
-    assert loaded.plan == network.plan
+    assert loaded.plan == loaded.composite.complete_plan == network.complete_plan
     assert loaded.labels == ("x", "y", "z")
     assert not loaded.composite.training
     with torch.no_grad():
@@ -67,6 +67,32 @@ def test_frozen_twins_are_still_computed_once_after_loading(tmp_path: Path) -> N
     twins = compose(plan, pair).holding(["sources.a", "sources.b"]).eval()
     loaded = load(save(tmp_path / "twins", twins, labels="xyz")).composite
     assert cost(loaded).macs == cost(twins).macs < 0.6 * cost(compose(plan)).macs
+
+
+def test_a_plan_that_leaves_classes_and_preprocessing_to_the_weights(tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    save_file(dict(source("cifar_resnet20", classes=100).module.state_dict()), weights)
+    network = compose(Plan(16, (SourceRef("a", f"cifar_resnet20@{weights}"),))).eval()
+    save(tmp_path / "run", network, labels=[str(n) for n in range(100)])
+    weights.unlink()
+    loaded = load(tmp_path / "run")
+    assert loaded.plan.sources[0].mean == (0.5070, 0.4865, 0.4409)  # of CIFAR-100
+    images = torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(loaded.composite(images)["a"], network(images)["a"])
+
+
+def test_code_of_a_run_within_a_run_is_not_trusted(tmp_path: Path) -> None:
+    network = joined()
+    folder = save(tmp_path / "run", network, labels="xyz")
+    text = (folder / "plan.yaml").read_text()
+    inner = "  a: {network: gone, plan: {image_size: 8, sources: {q: 'NETWORK'}}}\n  b:"
+    head, _, tail = text.partition("  a:")
+    for nested in ("python:os:getcwd", "module:Own"):
+        bad = head + inner.replace("NETWORK", nested) + tail.partition("  b:")[2]
+        (folder / "plan.yaml").write_text(bad)
+        with pytest.raises(ArtifactError, match=r'source "a\.q"'):
+            load(folder, modules={"a.q": nn.Identity()})
 
 
 def test_a_module_from_python_is_asked_for(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ RELATIONS = {
     "down with channels": ((4, 8, 8), (7, 4, 4)),
     "up with channels": ((4, 4, 4), (3, 8, 8)),
     "wide": ((4, 4, 8), (4, 8, 4)),
+    "wide down": ((4, 12, 6), (3, 5, 10)),
+    "wide up": ((4, 3, 2), (6, 9, 12)),
     "to one position": ((4, 5, 5), (4, 1, 1)),
     "map to vector": ((4, 5, 5), (6,)),
     "map to vector of its width": ((4, 5, 5), (4,)),
@@ -29,7 +31,7 @@ RELATIONS = {
 FITS = [
     (kind, relation)
     for kind, relation in itertools.product(ADAPTERS, RELATIONS)
-    if ADAPTERS[kind].mixes or RELATIONS[relation][0][0] == RELATIONS[relation][1][0]
+    if ADAPTERS[kind].changes_channels or RELATIONS[relation][0][0] == RELATIONS[relation][1][0]
 ]
 
 
@@ -98,6 +100,70 @@ def test_block_is_convolution_batch_norm_and_relu():
     assert [type(m) for m in adapter.mix] == [nn.Conv2d, nn.BatchNorm2d, nn.ReLU]
     assert adapter.mix[0].kernel_size == (3, 3)
     assert adapter(torch.randn(2, 4, 6, 6)).min() == 0
+
+
+def test_cnn_is_two_blocks_and_a_convolution_that_may_be_negative():
+    adapter = build_adapter("cnn", (4, 6, 6), (5, 6, 6), gated=False)
+    block = [nn.Conv2d, nn.BatchNorm2d, nn.ReLU]
+    assert [type(m) for m in adapter.mix] == [*block, *block, nn.Conv2d]
+    kernels = [(m.out_channels, m.kernel_size) for m in adapter.mix if isinstance(m, nn.Conv2d)]
+    assert kernels == [(10, (3, 3)), (10, (3, 3)), (5, (1, 1))]
+    assert adapter(torch.randn(8, 4, 6, 6)).min() < 0
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("relation", RELATIONS)
+def test_residual_starts_as_its_convolution(relation: str, training: bool):
+    shape_in, shape_out = RELATIONS[relation]
+    adapter = build_adapter("residual", shape_in, shape_out, gated=False).train(training)
+    plain = build_adapter("conv1x1", shape_in, shape_out, gated=False)
+    plain.mix.load_state_dict(adapter.mix.linear.state_dict())
+    x = torch.randn(3, *shape_in)
+    assert torch.equal(adapter(x), plain(x))
+
+
+def test_residual_adds_its_block_channel_by_channel():
+    mix = build_adapter("residual", (4, 6, 6), (3, 6, 6), gated=False).mix.eval()
+    mix.scale.data = torch.tensor([0.0, 1.0, -2.0])
+    x = torch.randn(2, 4, 6, 6)
+    block = mix.block(x)
+    for channel, factor in enumerate([0.0, 1.0, -2.0]):
+        expected = mix.linear(x)[:, channel] + factor * block[:, channel]
+        torch.testing.assert_close(mix(x)[:, channel], expected)
+    assert block.min() < 0
+    assert mix.block[0].out_channels == 12
+
+
+def test_residual_opens_its_block_by_training():
+    mix = build_adapter("residual", (4, 6, 6), (3, 6, 6), gated=False).mix
+    mix(torch.randn(4, 4, 6, 6)).square().sum().backward()
+    assert mix.scale.grad.abs().min() > 0
+
+
+def test_dense_gives_every_number_of_the_map_from_the_mean():
+    adapter = build_adapter("dense", (4, 5, 5), (3, 2, 6), gated=False)
+    x = torch.rand(2, 4, 5, 5)
+    result = adapter(x)
+    mean, weight, bias = x.mean((2, 3)), adapter.mix.weight, adapter.mix.bias
+    for number, (c, h, w) in enumerate(itertools.product(range(3), range(2), range(6))):
+        torch.testing.assert_close(result[:, c, h, w], mean @ weight[number] + bias[number])
+
+
+def test_dense_grows_large_maps_from_eight_positions_a_side():
+    adapter = build_adapter("dense", (4,), (3, 16, 5), gated=False)
+    assert adapter.mix.out_features == 3 * 8 * 5
+    x = torch.rand(2, 4)
+    small = adapter.mix(x).view(2, 3, 8, 5)
+    large = F.interpolate(small, (16, 5), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(adapter(x), large)
+
+
+@pytest.mark.parametrize("kind", ["conv1x1", "residual"])
+def test_the_linear_part_is_a_1x1_convolution_with_bias(kind: str):
+    mix = build_adapter(kind, (4, 8, 8), (6, 4, 4), gated=True).mix
+    linear = mix if kind == "conv1x1" else mix.linear
+    assert isinstance(linear, nn.Conv2d)
+    assert linear.weight.shape == (6, 4, 1, 1) and linear.bias.shape == (6,)
 
 
 @pytest.mark.parametrize(("size_in", "size_out", "side"), [(8, 4, 4), (4, 8, 4), (6, 6, 6)])

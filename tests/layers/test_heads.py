@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from convgraft.layers import HEADS, AverageHead, DenseHead, IdentityHead
+from convgraft.layers import FUSIONS, HEADS, AverageHead, DenseHead, Fusion, IdentityHead
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])
@@ -69,10 +69,38 @@ def test_dropout_acts_while_training_alone(hidden: tuple[int, ...]):
     assert torch.equal(head.eval()(x), head(x))
 
 
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("hidden", [(), (6,)])
+def test_dense_layers_follow_any_fusion(fusion: str, hidden: tuple[int, ...]):
+    shapes = [(3, 4, 4), (5, 2, 2)]
+    head = DenseHead(shapes, classes=4, hidden=hidden, fusion=fusion).train()
+    inputs = [torch.rand(6, *shape) for shape in shapes]
+    head(*inputs).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in head.mix.parameters())
+    fused = Fusion.forward(head.eval(), *inputs)
+    assert fused.shape == (6, head.width)
+    torch.testing.assert_close(head(*inputs), head.classifier(head.layers(fused)))
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_standardisers_are_all_that_keeps_statistics(fusion: str):
+    head = DenseHead([(3, 4, 4), (5,)], classes=4, fusion=fusion)
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d)
+    assert set(head.standardisers) == {m for m in head.modules() if isinstance(m, norms)}
+    assert all(norm.weight is None for norm in head.standardisers)
+    assert {id(b) for n in head.standardisers for b in n.buffers()} == set(map(id, head.buffers()))
+
+
+def test_a_concatenation_keeps_the_names_of_its_weights():
+    names = ["running_mean", "running_var", "num_batches_tracked"]
+    expected = [f"norm.{name}" for name in names] + ["classifier.weight", "classifier.bias"]
+    assert list(DenseHead([(3,), (2,)], classes=4).state_dict()) == expected
+
+
 @pytest.mark.parametrize("kind", HEADS)
 def test_every_kind_gives_one_number_per_class(kind: str):
     row = HEADS[kind]
     shapes = [(4,), (4,)] if row.many else [(4,)]
-    head = row.build(shapes, 4, (6,) if row.hidden else (), 0.0)
+    head = row.build(shapes, 4, (6,) if row.hidden else (), 0.0, "concat")
     assert head(*(torch.rand(3, *shape) for shape in shapes)).shape == (3, 4)
     assert row.learns == bool(list(head.parameters()))

@@ -42,6 +42,11 @@ sources = st.builds(
     std=channels,
     size=st.none() | counts,
 )
+within = st.builds(Plan, image_size=counts, sources=st.tuples(sources))
+runs = st.builds(SourceRef, name=words, network=networks.map(str.strip), plan=within)
+twice = st.builds(
+    SourceRef, name=words, network=words, plan=st.builds(Plan, counts, st.tuples(runs, sources))
+)
 wires = st.builds(Wire, inputs=tap_tuples, target=taps, join=words, adapter=words, start=words)
 heads = st.builds(
     Head,
@@ -51,6 +56,7 @@ heads = st.builds(
     classes=st.none() | counts,
     hidden=st.lists(counts, max_size=3).map(tuple),
     dropout=shares,
+    column=st.text(characters, max_size=8),
 )
 
 
@@ -61,7 +67,7 @@ def _unique(items: st.SearchStrategy) -> st.SearchStrategy:
 plans = st.builds(
     Plan,
     image_size=counts,
-    sources=_unique(sources).filter(bool),
+    sources=_unique(st.one_of(sources, runs, twice)).filter(bool),
     wires=st.lists(wires, max_size=3).map(tuple),
     heads=_unique(heads),
 )
@@ -225,3 +231,39 @@ def test_reading_a_plan_from_a_file(tmp_path: Path):
     assert read_plan(tmp_path / "plan.yaml") == plan
     with pytest.raises(UsageError):
         read_plan(tmp_path / "none.yaml")
+
+
+NESTED = r"""image 32
+source x = runs/x classes=3 plan="image 16\nsource a = \"my nets/a\" size=8\nsource b = y\n"
+head label = linear(x:features) classes=3 column="coarse label"
+"""
+
+
+def test_a_plan_within_a_plan():
+    plan = parse_plan(NESTED)
+    assert plan.sources[0].plan == Plan(
+        16, (SourceRef("a", "my nets/a", size=8), SourceRef("b", "y"))
+    )
+    assert plan.heads[0].column == "coarse label"
+    assert str(plan) == NESTED
+    assert [path for path, _ in plan.all_sources()] == ["x", "x.a", "x.b"]
+    without = Plan(32, (SourceRef("x", "runs/x", 3),), heads=plan.heads)
+    assert plan.hash != without.hash
+
+
+def test_a_line_of_a_plan_within_a_plan_is_named():
+    text = 'image 32\nsource x = r plan="image 16\\nsource a\\nsource b = y klasses=3\\n"\n'
+    with pytest.raises(PlanError) as caught:
+        parse_plan(text, name="p.txt")
+    first, second = caught.value.problems
+    assert (first.where, first.found) == ("p.txt:2: plan:2", "source a")
+    assert (second.where, second.found) == ("p.txt:2: plan:3", "source b = y klasses=3")
+
+
+@pytest.mark.parametrize(
+    "option", ['plan="image 3', r'plan="\q"', 'plan="image 3""', 'plan= "image 3"', "plan=image"]
+)
+def test_options_that_are_not_quoted_well(option: str):
+    with pytest.raises(PlanError) as caught:
+        parse_plan(f"image 32\nsource x = r {option}\n", name="p.txt")
+    assert caught.value.problems[0].where.startswith("p.txt:2")

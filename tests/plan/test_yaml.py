@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from convgraft.errors import PlanError, Problem
-from convgraft.plan import plan_from_yaml
+from convgraft.plan import Plan, SourceRef, plan_from_yaml, plan_to_yaml
 
 FRAME = "image_size: 32\nsources: {a: x}\n"
 
@@ -40,6 +40,13 @@ MISTAKES = {
     "mean as a mapping": (
         "image_size: 1\nsources:\n  a: {network: x, mean: {r: 1}}\n", "3:25", "a list is expected"
     ),
+    "a run's plan as a word": (
+        "image_size: 1\nsources:\n  a: {network: x, plan: y}\n", "3:25", "a mapping (key: value)"
+    ),
+    "a run's plan without sources": (
+        "image_size: 1\nsources:\n  a:\n    network: x\n    plan: {image_size: 2}\n",
+        "5:11", '"sources" is missing',
+    ),
     "a wire as a word": (FRAME + "wires: [a]\n", "3:9", "a mapping (key: value)"),
     "wires as a mapping": (FRAME + "wires: {from: a}\n", "3:8", "a list is expected"),
     "a wire without end": (FRAME + "wires:\n- {from: a:x}\n", "4:3", '"to" is missing'),
@@ -62,7 +69,7 @@ MISTAKES = {
     "no YAML": ("image_size: 32\nsources: {a: x\n", "3:1", "this is not YAML"),
     "a tab": ("image_size:\n\t32\n", "2:1", "this is not YAML"),
     "an alias": ("image_size: &size 32\nsources: {a: x}\nwires: *size\n", "3:8", "aliases"),
-    "deep nesting": ("a: " + "[" * 25, "1:23", "nested too deeply"),
+    "deep nesting": ("a: " + "[" * 55, "1:53", "nested too deeply"),
 }  # fmt: skip
 
 
@@ -151,3 +158,30 @@ def test_short_and_long_forms_mean_the_same():
         "wires:\n- from: ['a:l']\n  to: 'a:m'\n  join: add\n  adapter: conv1x1\n  start: zero\n"
     )
     assert plan_from_yaml(short) == plan_from_yaml(long)
+
+
+def test_mistakes_in_a_plan_within_a_plan_are_told_with_line_and_column():
+    text = (
+        "image_size: 32\n"
+        "sources:\n"
+        "  x:\n"
+        "    network: runs/x\n"
+        "    plan:\n"
+        "      image_size: big\n"
+        "      sources:\n"
+        "        a: {network: y, klasses: 3}\n"
+        "        z: {network: runs/z, plan: {image_size: 8, sources: {q: [r]}}}\n"
+        "      wires:\n"
+        "      - {from: a, to: z:l}\n"
+        "heads:\n"
+        "  h: {kind: linear, from: [x], classes: 2}\n"
+    )
+    places = sorted({problem.where for problem in problems(text)})
+    assert places == [f"p.yaml:{p}" for p in ("11:16", "13:28", "6:19", "8:25", "9:65")]
+
+
+def test_plans_within_plans_are_read_as_deep_as_they_are_written():
+    plan = Plan(8, (SourceRef("a", "x", plan=None),))
+    for _ in range(10):
+        plan = Plan(8, (SourceRef("a", "runs/x", plan=plan),))
+    assert plan_from_yaml(plan_to_yaml(plan)) == plan

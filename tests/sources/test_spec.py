@@ -17,11 +17,18 @@ GOOD = {
         "builtin", "custom16", "/tmp/me@home/my weights.pth"
     ),
     "python:my_package.nets:build": SourceSpec("python", "my_package.nets:build"),
+    "filters/gaussian": SourceSpec("filters", "gaussian"),
+    "filters/gaussian:size=7,sigma=1.5+sobel_x": SourceSpec(
+        "filters", "gaussian:size=7,sigma=1.5+sobel_x"
+    ),
+    "filters/kernels:file=my kernels/k.npy": SourceSpec("filters", "kernels:file=my kernels/k.npy"),
+    "filters/sobel@runs/one#f": SourceSpec("filters", "sobel", "runs/one#f"),
     "python:nets:Models.small@w.pth": SourceSpec("python", "nets:Models.small", "w.pth"),
 }
 BAD = [
     "", "@w.pth", "resnet-18", "torchvision/", "torchvision/a/b", "keras/resnet18", "python:nets",
     "python::build", "python:1nets:build", "Torchvision/resnet18", "20net",
+    "filters/", "filters/ ", "Filters/gaussian",
 ]  # fmt: skip
 
 

@@ -16,10 +16,10 @@ from convgraft.training import (
     PRESETS,
     FitOptions,
     FitResult,
-    FreezePolicy,
     Task,
     evaluate,
     fit,
+    one_phase,
 )
 from convgraft.training.callbacks import Checkpoint
 from convgraft.training.module import FitModule, _cosine
@@ -108,7 +108,7 @@ def test_what_is_not_frozen_trains_in_training_mode(
     options = Ingredients(given.sources, 8, 10, StrategyOptions(hidden=(8,), dropout=0.5))
     composite = compose(STRATEGIES["parallel"].write(options), options.sources)
     before = {name: tensor.clone() for name, tensor in composite.state_dict().items()}
-    policy = FreezePolicy("mine", (("a:**", 0.0),))
+    policy = one_phase("mine", ("a:**", 0.0))
     result = fit(composite.eval(), digits_task, policy, FitOptions(2, 50))
     after = result.composite.state_dict()
     for mode in modes:

@@ -11,7 +11,7 @@ import torch
 from convgraft.compose import Composite, compose
 from convgraft.errors import PlanError, UsageError
 from convgraft.strategies import STRATEGIES, Ingredients
-from convgraft.training import PRESETS, FitOptions, FreezePolicy, Task, fit, read_policy, work_out
+from convgraft.training import PRESETS, FitOptions, FreezePolicy, Task, fit, one_phase, read_policy, work_out
 from convgraft.training.freeze import apply_freeze
 
 
@@ -58,7 +58,7 @@ def test_every_trainable_weight_learns_where_everything_is_open(
 
 def test_batch_norm_of_a_frozen_part_ignores_train(given: Ingredients) -> None:
     composite = compose(STRATEGIES["parallel"].write(given), given.sources)
-    policy = FreezePolicy("mine", (("a:layer1*", 0.0), ("a:bn1", 0.0)))
+    policy = one_phase("mine", ("a:layer1*", 0.0), ("a:bn1", 0.0))
     frozen = apply_freeze(composite, work_out(policy, composite))
     frozen.train().train(True)
     norm = frozen.get_submodule("sources.a.layer1.0.bn1")
@@ -71,15 +71,15 @@ def test_batch_norm_of_a_frozen_part_ignores_train(given: Ingredients) -> None:
 
 def test_freezing_all_weights_of_a_batch_norm_holds_its_statistics(given: Ingredients) -> None:
     composite = compose(STRATEGIES["parallel"].write(given), given.sources)
-    freeze = work_out(FreezePolicy("mine", (("a:**.bn1.*", 0.0),)), composite)
+    freeze = work_out(one_phase("mine", ("a:**.bn1.*", 0.0)), composite)
     assert "sources.a.layer1.0.bn1" in freeze.held
     assert "sources.a.layer1.0.bn2" not in freeze.held
 
 
 def test_rules_by_depth_kind_and_exclusion(given: Ingredients) -> None:
     composite = compose(STRATEGIES["parallel"].write(given), given.sources)
-    policy = FreezePolicy(
-        "mine", (("depth:0..0.4", 0.0), ("b:**", 0.5), ("!a:**, !b:layer1", 0.25))
+    policy = one_phase(
+        "mine", ("depth:0..0.4", 0.0), ("b:**", 0.5), ("!a:**, !b:layer1", 0.25)
     )
     freeze = work_out(policy, composite)
     assert freeze.rates["sources.a.conv1.weight"] == 0
@@ -116,10 +116,10 @@ def test_policy_files_say_where_they_are_wrong(tmp_path: Path, text: str, messag
 def test_a_rule_that_selects_nothing_is_a_mistake(given: Ingredients) -> None:
     composite = compose(STRATEGIES["parallel"].write(given), given.sources)
     with pytest.raises(UsageError, match=r"a:leyer1"):
-        work_out(FreezePolicy("mine", (("a:leyer1", 0.0),)), composite)
+        work_out(one_phase("mine", ("a:leyer1", 0.0),), composite)
 
 
 def test_a_policy_under_which_nothing_learns_is_refused(given: Ingredients) -> None:
     composite = compose(STRATEGIES["parallel"].write(given), given.sources)
     with pytest.raises(UsageError, match="nothing learns"):
-        work_out(FreezePolicy("mine", (("**", 0.0), ("heads", 0.0))), composite)
+        work_out(one_phase("mine", ("**", 0.0), ("heads", 0.0)), composite)

@@ -103,13 +103,12 @@ def _open_run(folder: Path, images: ImageSet, trust_python: bool) -> tuple[Compo
 
 
 def _open_source(network: str, images: ImageSet, image_size: int | None) -> Composite:
-    from convgraft.compose import compose
+    from convgraft.compose import compose, open_network
     from convgraft.errors import UsageError
     from convgraft.plan import Plan
-    from convgraft.sources import source
     from convgraft.strategies import source_ref
 
-    opened = source(network, load=False)
+    opened = open_network(network, load=False)
     if opened.classes != len(images.classes):
         raise UsageError(
             f"{network} and the data have different numbers of classes",

@@ -55,8 +55,8 @@ def _open(path: Path, classes: int, trust_python: bool) -> tuple[Composite, Free
     if path.is_dir():
         run = load(path, trust_python=trust_python)
         noted = run.metrics.get("freeze")
-        rules = tuple((text, float(rate)) for text, rate in noted["rules"]) if noted else ()
-        return run.composite, FreezePolicy(noted["name"], rules) if noted else None
+        policy = FreezePolicy.from_data(noted["name"], noted["phases"]) if noted else None
+        return run.composite, policy
     if not path.exists():
         raise UsageError(
             f'there is no plan or run at "{path}"', expected="a YAML file or a run folder"

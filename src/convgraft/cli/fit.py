@@ -16,7 +16,15 @@ from convgraft.cli.console import (
     say,
 )
 
-STRATEGY_HELP = "cross-skip (default), parallel, probe or finetune."
+STRATEGY_HELP = (
+    "cross-skip (default), stitch, parallel, cascade, multitask, ensemble, ladder, fixed-filters, "
+    "distil, probe or finetune."
+)
+LOSS_HELP = "task, co-learning, mse, final, two-stage or distil; the strategy's own by default."
+FREEZE_HELP = (
+    "heads-only, adapters-only, discriminative, frozen-statistics, layer-decay, lp-ft, gradual, "
+    "all, or a policy file."
+)
 
 
 def fit(
@@ -25,14 +33,20 @@ def fit(
     models: Annotated[
         list[str] | None, typer.Option(metavar="SOURCE SOURCE ...", help="ARCH\\[@WEIGHTS] each.")
     ] = None,
-    strategy: Annotated[str | None, typer.Option(help=STRATEGY_HELP)] = None,
+    strategy: Annotated[str, typer.Option(help=STRATEGY_HELP)] = "",
     plan: Annotated[Path | None, typer.Option(help="A plan file instead of --models.")] = None,
     image_size: Annotated[
         int | None, typer.Option(min=1, help="Side in pixels; the networks' own by default.")
     ] = None,
-    target: Annotated[str | None, typer.Option(help="Label column of a Parquet set.")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="Label column of a Parquet set; several: multi-task.")
+    ] = None,
+    label_map: Annotated[
+        Path | None, typer.Option(help="File of further label columns made from the classes.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Use K training images, stratified.")] = None,
-    freeze: Annotated[str | None, typer.Option(help="Preset or policy file.")] = None,
+    freeze: Annotated[str, typer.Option(help=FREEZE_HELP)] = "",
+    loss: Annotated[str, typer.Option(help=LOSS_HELP)] = "",
     start: Annotated[
         str | None, typer.Option(help="How wires begin: zero (default), or one (the paper).")
     ] = None,
@@ -40,6 +54,42 @@ def fit(
         str | None, typer.Option(help="Hidden widths of the head, e.g. 256,64.")
     ] = None,
     dropout: Annotated[float | None, typer.Option(help="Before the classifier.")] = None,
+    fusion: Annotated[
+        str | None, typer.Option(help="concat, sum, mean, attention, se or bilinear.")
+    ] = None,
+    head: Annotated[str | None, typer.Option(help="Of a ladder: linear, mlp or side.")] = None,
+    vote: Annotated[str | None, typer.Option(help="Of an ensemble: average, weighted, ...")] = None,
+    taps: Annotated[str | None, typer.Option(help="Selection of the taps to use.")] = None,
+    at: Annotated[str | None, typer.Option(help="Where to stitch: TAP or TAP:TAP.")] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="identity, conv1x1, block, cnn, residual or dense.")
+    ] = None,
+    classifier: Annotated[
+        str | None, typer.Option(help="new, or own: the last network knows the classes.")
+    ] = None,
+    direction: Annotated[
+        str | None, typer.Option(help="Of cross-skip: both, forward or backward.")
+    ] = None,
+    via: Annotated[
+        str | None, typer.Option(help="Of a cascade: map, features or probabilities.")
+    ] = None,
+    into: Annotated[str | None, typer.Option(help="The tap that a cascade arrives at.")] = None,
+    join: Annotated[
+        str | None, typer.Option(help="Of a cascade: replace, add, gate or concat.")
+    ] = None,
+    filters: Annotated[
+        str | None, typer.Option(help="Fixed kernels, e.g. gaussian, sobel, gabor, random.")
+    ] = None,
+    learn_filters: Annotated[bool, typer.Option(help="Train the kernels too.")] = False,
+    random_front: Annotated[
+        bool, typer.Option("--random-front", help="Also stitch to an untrained front.")
+    ] = False,
+    balance: Annotated[
+        str, typer.Option(help="Of several tasks: constant, uncertainty or gradnorm.")
+    ] = "constant",
+    task_weights: Annotated[
+        str | None, typer.Option(help="By label column, e.g. fine=1,coarse=0.5.")
+    ] = None,
     epochs: Annotated[int, typer.Option()] = 10,
     batch_size: Annotated[int, typer.Option()] = 32,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
@@ -70,6 +120,7 @@ def fit(
     from convgraft.cli import fit_steps, pipeline
     from convgraft.cli.run_folder import claim
     from convgraft.report import verdict
+    from convgraft.studies import Design
     from convgraft.training import FitOptions, Task
 
     options = FitOptions(
@@ -77,10 +128,18 @@ def fit(
         optimiser=optimizer, schedule=schedule, label_smoothing=label_smoothing, augment=augment,
         patience=patience, seed=seed, workers=workers, accelerator=accelerator, precision=precision,
     )  # fmt: skip
-    images, split = fit_steps.open_data(data, target, limit, seed, augment)
-    asked = fit_steps.Asked(models, plan, strategy, image_size, freeze, start, hidden, dropout)
-    given, arms = fit_steps.plan_arms(asked, len(images.classes), seed, baselines)
-    fit_steps.check_arms(arms, given, len(images.classes), out)
+    chosen, said = fit_steps.read_options({
+        "start": start, "hidden": hidden, "dropout": dropout, "fusion": fusion, "head": head,
+        "vote": vote, "taps": taps, "at": at, "adapter": adapter, "classifier": classifier,
+        "direction": direction, "via": via, "into": into, "join": join, "filters": filters,
+    })  # fmt: skip
+    named = strategy or ("" if plan else fit_steps.DEFAULT_STRATEGY)
+    weights = fit_steps.read_weights(task_weights)
+    design = Design(named, chosen, said, freeze, loss, balance, weights, learn_filters)
+    images, split = fit_steps.open_data(data, target, label_map, limit, seed, augment)
+    asked = fit_steps.Asked(models, plan, image_size, design, random_front)
+    given, arms = fit_steps.plan_arms(asked, images, seed, baselines)
+    fit_steps.check_arms(arms, given, images, out)
     folder = claim(out, fit_steps.config(arms, options, images, split), overwrite=overwrite)
     if folder.resumed:
         say(f"going on with the unfinished run in {out}")

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import convgraft
-from convgraft.compose import check, compose, open_sources, source_seed
+from convgraft.compose import check, compose, open_network, open_sources, source_seed
 from convgraft.data import ImageSet, Split, augmentation, open_images, split_images
 from convgraft.errors import ArtifactError, UsageError
 from convgraft.plan import Plan, read_plan
-from convgraft.sources import Source, source
-from convgraft.strategies import Ingredients, StrategyOptions, find_strategy, source_names
-from convgraft.studies import Arm, Row, baseline_arms
-from convgraft.training import PRESETS, FitOptions, Task, check_fit, read_policy
+from convgraft.sources import Source
+from convgraft.strategies import Ingredients, StrategyOptions, source_names
+from convgraft.studies import (
+    Arm,
+    Design,
+    Row,
+    arm_of_plan,
+    baseline_arms,
+    build_arm,
+    random_front,
+)
+from convgraft.training import PRESETS, FitOptions, Task, check_fit
 
 DEFAULT_STRATEGY, DEFAULT_FREEZE = "cross-skip", "discriminative"
-TUNING_PRESETS = ("discriminative", "all")  # those under which sources learn
+FROZEN_PRESETS = ("heads-only", "adapters-only")  # under which no source learns
 
 
 @dataclass(frozen=True)
@@ -28,62 +36,92 @@ class Asked:
 
     models: list[str] | None
     plan: Path | None
-    strategy: str | None
     image_size: int | None
-    freeze: str | None
-    start: str | None
-    hidden: str | None
-    dropout: float | None
+    design: Design
+    random_front: bool = False
 
 
 def open_data(
-    data: str, target: str | None, limit: int | None, seed: int, augment: str
+    data: str,
+    targets: list[str] | None,
+    label_map: Path | None,
+    limit: int | None,
+    seed: int,
+    augment: str,
 ) -> tuple[ImageSet, Split]:
     """The images and their split."""
     augmentation(augment, 32)  # an unknown name is told before any work
-    images = open_images(data, target=target)
+    images = open_images(data, target=targets or None, label_map=label_map)
     return images, split_images(images, seed=seed, limit=limit)
 
 
+def read_options(given: Mapping[str, Any]) -> tuple[StrategyOptions, tuple[str, ...]]:
+    """The strategy's options, and which of them were given; None is not given."""
+    said = {name: value for name, value in given.items() if value is not None}
+    if "hidden" in said:
+        said["hidden"] = _widths(said["hidden"])
+    return StrategyOptions(**said), tuple(said)
+
+
+def read_weights(text: str | None) -> dict[str, float]:
+    """`fine=1,coarse=0.5` as weights by label column; raises UsageError."""
+    weights: dict[str, float] = {}
+    for item in filter(None, (text or "").split(",")):
+        name, _, value = item.partition("=")
+        try:
+            weights[name.strip()] = float(value)
+        except ValueError:
+            weights[name.strip()] = -1.0
+        if not 0 <= weights[name.strip()] < float("inf"):
+            raise UsageError(
+                "task weights are numbers by label column",
+                expected="e.g. fine_label=1,coarse_label=0.5",
+                found=text,
+            )
+    return weights
+
+
 def plan_arms(
-    asked: Asked, classes: int, seed: int, baselines: bool
+    asked: Asked, images: ImageSet, seed: int, baselines: bool
 ) -> tuple[Ingredients, list[Arm]]:
-    """The join's arm, then its baselines where they are asked for."""
+    """The join's arm, then its controls and baselines where they are asked for."""
     if asked.plan is not None:
-        name, preset = "plan", DEFAULT_FREEZE
-        given, plan = _from_plan(asked, asked.plan, classes, seed)
+        given, plan = _from_plan(asked, asked.plan, images, seed)
+        arms = [arm_of_plan(replace(asked.design, strategy="plan"), plan, given)]
     else:
-        name = asked.strategy or DEFAULT_STRATEGY
-        given, plan = _from_models(asked, name, classes, seed)
-        preset = find_strategy(name, len(given.sources)).freeze
-    policy = read_policy(asked.freeze or preset)
-    arms = [Arm(name, plan, given.sources, policy)]
+        given = open_models(asked.models or [], asked.image_size, images, seed)
+        arms = [build_arm(asked.design, given, seed)]
+        given = replace(given, options=asked.design.options)
+    if asked.random_front:
+        arms.append(random_front(asked.design, given, seed))
     if baselines:
-        tuned = policy if policy.name in TUNING_PRESETS else PRESETS[DEFAULT_FREEZE]
+        policy = arms[0].policy
+        tunes = policy.name in PRESETS and policy.name not in FROZEN_PRESETS
+        tuned = policy if tunes else PRESETS[DEFAULT_FREEZE]
         arms += baseline_arms(given, tuned)
     return given, arms
 
 
-def _from_models(asked: Asked, strategy: str, classes: int, seed: int) -> tuple[Ingredients, Plan]:
-    """Open the networks and let the strategy write the plan."""
-    models = asked.models or []
+def open_models(
+    models: Sequence[str], image_size: int | None, images: ImageSet, seed: int
+) -> Ingredients:
+    """The networks of `--models`, opened, for the data's classes."""
     if not models:
         raise UsageError(
             "there is nothing to combine", expected="--models SOURCE SOURCE, or --plan"
         )
-    chosen = find_strategy(strategy, len(models))
     opened = [
-        source(spec, seed=source_seed(seed, number), load=False)
+        open_network(spec, seed=source_seed(seed, number), load=False)
         for number, spec in enumerate(models)
     ]
-    size = asked.image_size or max(one.image_size for one in opened)
-    sized = [one if asked.image_size else _at_own_size(one, size) for one in opened]
-    options = StrategyOptions(
-        asked.start or "zero", _widths(asked.hidden or ""), asked.dropout or 0.0
-    )
+    size = image_size or max(one.image_size for one in opened)
+    sized = [one if image_size else _at_own_size(one, size) for one in opened]
     sources = dict(zip(source_names(len(models)), sized, strict=True))
-    given = Ingredients(sources, size, classes, options)
-    return given, chosen.write(given)
+    return Ingredients(sources, size, len(images.classes), columns=_columns(images))
+
+
+def _columns(images: ImageSet) -> dict[str, int]:
+    return {name: len(column.classes) for name, column in images.others.items()}
 
 
 def _at_own_size(one: Source, size: int) -> Source:
@@ -103,23 +141,29 @@ def _widths(text: str) -> tuple[int, ...]:
     return widths
 
 
-def _from_plan(asked: Asked, path: Path, classes: int, seed: int) -> tuple[Ingredients, Plan]:
+def _from_plan(asked: Asked, path: Path, images: ImageSet, seed: int) -> tuple[Ingredients, Plan]:
     """Read the plan and open the sources that it names; baselines get heads like its answer's."""
-    for option in ("models", "strategy", "start", "hidden", "dropout"):
-        if getattr(asked, option) not in (None, []):
-            raise UsageError(
-                f"a plan says itself what --{option} says", hint=f"leave --{option} out"
-            )
-    plan = read_plan(path).with_classes(classes)
+    said = (*(["models"] if asked.models else []), *asked.design.asked)
+    if said or asked.design.strategy:
+        option = said[0] if said else "strategy"
+        raise UsageError(f"a plan says itself what --{option} says", hint=f"leave --{option} out")
+    plan = read_plan(path).with_classes(len(images.classes), _columns(images))
     if asked.image_size:
         plan = replace(plan, image_size=asked.image_size)
     sources = open_sources(plan, seed=seed)
     head = next((head for head in reversed(plan.heads) if head.kind in ("linear", "mlp")), None)
     options = StrategyOptions(hidden=head.hidden, dropout=head.dropout) if head else None
-    return Ingredients(sources, plan.image_size, classes, options or StrategyOptions()), plan
+    given = Ingredients(
+        sources,
+        plan.image_size,
+        len(images.classes),
+        options or StrategyOptions(),
+        _columns(images),
+    )
+    return given, plan
 
 
-def check_arms(arms: Sequence[Arm], given: Ingredients, classes: int, out: Path) -> None:
+def check_arms(arms: Sequence[Arm], given: Ingredients, images: ImageSet, out: Path) -> None:
     """Every problem of every plan and policy, before the folder is taken or an image read."""
     for name, one in given.sources.items():
         if one.pending and out.resolve() in one.pending.path.resolve().parents:
@@ -127,11 +171,12 @@ def check_arms(arms: Sequence[Arm], given: Ingredients, classes: int, out: Path)
                 f'source "{name}" is read from "{out}", which is to be written',
                 hint="another --out",
             )
+    columns = {"": len(images.classes), **_columns(images)}
     for arm in arms:
         check(arm.plan, arm.sources, name=f"the plan of {arm.name}")
     for arm in arms:
         network = compose(arm.plan, arm.sources)
-        check_fit(network, arm.policy, size=given.image_size, classes=classes)
+        check_fit(network, arm.policy, size=given.image_size, columns=columns, loss=arm.loss)
 
 
 def config(
@@ -141,7 +186,7 @@ def config(
     indifferent = ("workers", "accelerator")
     return {
         "convgraft": convgraft.__version__,
-        "arms": {arm.name: [str(arm.plan), list(map(list, arm.policy.rules))] for arm in arms},
+        "arms": {a.name: [str(a.plan), a.policy.as_data(), str(a.loss)] for a in arms},
         "weights": {n: _digest(one) for n, one in arms[0].sources.items()},
         "options": {k: v for k, v in asdict(options).items() if k not in indifferent},
         "data": images.fingerprint,

@@ -29,7 +29,7 @@ app.command("fit")(fit.fit)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 
-MANY_VALUED = ("--models",)
+MANY_VALUED = ("--models", "--target",)
 
 
 def _show_version(asked: bool) -> None:

@@ -14,7 +14,7 @@ from convgraft.errors import RunError
 from convgraft.export import SPLIT, load, save, write_card
 from convgraft.strategies import Ingredients
 from convgraft.studies import BASELINES, Arm, Row, average_of, best_val, measure_row
-from convgraft.training import FitOptions, Task, evaluate, fit
+from convgraft.training import FitOptions, Task, evaluate, fit, start_adapters, task_loss
 
 Report = Callable[[str, int, int], None]
 
@@ -73,11 +73,14 @@ def _train_arm(
     if folder.is_trained(arm.name):
         run = load(folder.arm(arm.name), trust_python=True)
         return Trained(arm, run.composite, run.metrics)
+    network = compose(arm.plan, arm.sources, seed=options.seed)
+    start_adapters(network, task.pixels("train").images)
     result = fit(
-        compose(arm.plan, arm.sources, seed=options.seed),
+        network,
         task,
         arm.policy,
         options,
+        loss=arm.loss,
         checkpoint=folder.checkpoint(arm.name),
         on_progress=lambda done, total: report(f"train {arm.name}", done, total),
     )
@@ -89,7 +92,8 @@ def _train_arm(
         "best_epoch": result.best_epoch,
         "seconds": result.seconds,
         "trainable": sum(p.numel() for n, p in result.composite.named_parameters() if rates[n]),
-        "freeze": {"name": arm.policy.name, "rules": [list(rule) for rule in arm.policy.rules]},
+        "freeze": {"name": arm.policy.name, "phases": arm.policy.as_data()},
+        "loss": str(arm.loss or task_loss(arm.plan)),
         "curve": [dict(epoch) for epoch in result.curve],
     }
     if not result.interrupted:

@@ -11,7 +11,7 @@ from convgraft.cli.console import print_json, print_table
 
 def taps(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="ARCH\\[@WEIGHTS], e.g. torchvision/resnet18.")
+        str, typer.Argument(metavar="SOURCE", help="ARCH\\[@WEIGHTS], or a run's folder.")
     ],
     image_size: Annotated[
         int | None, typer.Option(min=1, help="Side in pixels; the network's own by default.")
@@ -25,12 +25,12 @@ def taps(
 
     Example: convgraft taps torchvision/squeezenet1_1 --image-size 100 --select kind:block
     """
+    from convgraft.compose import open_network
     from convgraft.errors import UsageError
     from convgraft.sources import parse_selection, tap_places
-    from convgraft.sources import source as open_source
 
     selection = parse_selection(select) if select else None
-    opened = open_source(source, load=False)
+    opened = open_network(source, load=False)
     survey = opened.survey(image_size)
     places = tap_places(survey.taps)
     chosen = [t for t in survey.taps if selection is None or selection.matches(places[t.name])]

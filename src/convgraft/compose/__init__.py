@@ -5,19 +5,21 @@
 Each stage is a file and gives one frozen value to the next.
 """
 
-from convgraft.compose.check import Checked, check
+from convgraft.compose.check import Checked, check, is_usable_name
 from convgraft.compose.composite import (
     Composite,
-    Cost,
     compose,
-    cost,
+    keep_answers,
     open_source,
     open_sources,
     source_seed,
 )
-from convgraft.compose.resolve import Resolved, resolve
+from convgraft.compose.cost import Cost, cost
+from convgraft.compose.nested import open_network
+from convgraft.compose.resolve import AdapterPart, Resolved, resolve
 
 __all__ = [
+    "AdapterPart",
     "Checked",
     "Composite",
     "Cost",
@@ -25,6 +27,9 @@ __all__ = [
     "check",
     "compose",
     "cost",
+    "is_usable_name",
+    "keep_answers",
+    "open_network",
     "open_source",
     "open_sources",
     "resolve",

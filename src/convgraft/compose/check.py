@@ -8,14 +8,14 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
 from convgraft.compose.flow import cycles
 from convgraft.errors import PlanError, Problem, SourceError, near_miss
-from convgraft.layers import ADAPTERS, HEADS, JOINS
-from convgraft.plan import Head, Plan, TapRef, Wire
+from convgraft.layers import ADAPTERS, FUSIONS, HEADS, JOINS
+from convgraft.plan import Head, Plan, SourceRef, TapRef, Wire
 from convgraft.plan.values import HEADS_OWNER
 from convgraft.sources import Source, Survey, Tap
 from convgraft.sources.select import ADDED_PARTS
@@ -39,6 +39,27 @@ class Checked:
     def tap(self, ref: TapRef) -> Tap:
         """The tap that a reference means."""
         return self.surveys[ref.source].tap(ref.tap)
+
+    @property
+    def complete_plan(self) -> Plan:
+        """The plan with what its sources know of themselves, so that it can be built without them.
+
+        That is their classes and preprocessing, and the plans of the runs among them.
+        """
+        return replace(self.plan, sources=tuple(map(self._complete, self.plan.sources)))
+
+    def _complete(self, ref: SourceRef) -> SourceRef:
+        opened = self.sources[ref.name]
+        own, nested = opened.preprocessing, opened.nested
+        return SourceRef(
+            ref.name,
+            ref.network,
+            opened.classes,
+            own.mean,
+            own.std,
+            own.size,
+            nested if isinstance(nested, Plan) else None,
+        )
 
 
 def check(plan: Plan, sources: Mapping[str, Source], *, name: str = "the plan") -> Checked:
@@ -71,7 +92,7 @@ def _check_frame(plan: Plan, sources: Mapping[str, Source]) -> list[Problem]:
     for name in sorted({name for name in names if names.count(name) > 1}):
         problems.append(Problem(f"sources.{name}", "two sources have this name"))
     for name in [*names, *(head.name for head in plan.heads)]:
-        if not _is_usable(name):
+        if not is_usable_name(name):
             expected = "a word of letters, digits, _ and - that Python and torch leave free"
             hint = f"{name}_" if _NAME.fullmatch(name) else None
             what = "this is not a usable name"
@@ -82,7 +103,7 @@ def _check_frame(plan: Plan, sources: Mapping[str, Source]) -> list[Problem]:
     return problems
 
 
-def _is_usable(name: str) -> bool:
+def is_usable_name(name: str) -> bool:
     """Whether a module can be called so."""
     taken = name in _RESERVED or keyword.iskeyword(name) or hasattr(nn.Module(), name)
     return bool(_NAME.fullmatch(name)) and not taken
@@ -210,7 +231,7 @@ class _Wires(_Refs):
 
     def _check_shapes(self, wire: Wire, ref: TapRef, tap: Tap, target: Tap) -> None:
         free = JOINS[wire.join].any_channels
-        if ADAPTERS[wire.adapter].mixes or free or tap.shape[0] == target.shape[0]:
+        if ADAPTERS[wire.adapter].changes_channels or free or tap.shape[0] == target.shape[0]:
             return
         self.complain(
             "an identity adapter cannot change the number of channels",
@@ -228,6 +249,7 @@ class _Heads(_Refs):
             self.complain("a head needs at least one input")
         if self.one_of("head", head.kind, list(HEADS)):
             self._check_kind(head)
+            self._check_fusion(head)
         widths = {str(ref): self._width(ref, earlier) for ref in head.inputs}
         if head.kind in HEADS and HEADS[head.kind].takes == "logits":
             self._check_logits(head, {ref: width for ref, width in widths.items() if width})
@@ -249,6 +271,24 @@ class _Heads(_Refs):
             self.complain(f"a {head.kind} head needs widths of hidden layers", hint="hidden: [256]")
         if not 0 <= head.dropout < 1:
             self.complain("dropout is a share from 0 to 1", found=str(head.dropout))
+
+    def _check_fusion(self, head: Head) -> None:
+        if not self.one_of("fusion", head.fusion, list(FUSIONS)):
+            return
+        if head.fusion != "concat" and not HEADS[head.kind].fuses:
+            takers = [kind for kind, row in HEADS.items() if row.fuses]
+            self.complain(
+                f"a {head.kind} head takes no fusion",
+                expected=f"a head of kind {' or '.join(takers)}, or no fusion",
+                found=head.fusion,
+            )
+        elif 0 < len(head.inputs) < FUSIONS[head.fusion].least:
+            self.complain(
+                f"a {head.fusion} fusion joins several inputs",
+                expected=f"{FUSIONS[head.fusion].least} or more",
+                found=str(len(head.inputs)),
+                hint="fusion: concat",
+            )
 
     def _width(self, ref: TapRef, earlier: tuple[Head, ...]) -> int | None:
         """Length of the vector that an input is; None where unknown or where it is a map."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, fx, nn
@@ -14,10 +13,9 @@ from convgraft.compose.link import build_modules, link_graph
 from convgraft.compose.prune import prune_modules
 from convgraft.compose.resolve import Resolved, resolve
 from convgraft.compose.share import share_prefixes
-from convgraft.errors import ConvgraftError, PlanError, Problem
+from convgraft.errors import ConvgraftError, PlanError, Problem, SourceError
 from convgraft.plan import Plan, SourceRef
-from convgraft.sources import Source, source
-from convgraft.sources.dry_run import dry_run
+from convgraft.sources import Source
 
 
 class Composite(fx.GraphModule):
@@ -66,6 +64,11 @@ class Composite(fx.GraphModule):
     def plan(self) -> Plan:
         """The plan it was made from."""
         return self.resolved.checked.plan
+
+    @property
+    def complete_plan(self) -> Plan:
+        """The plan with its sources' classes, preprocessing and nested plans, as a run keeps it."""
+        return self.resolved.checked.complete_plan
 
     def train(self, mode: bool = True) -> Composite:
         """As `nn.Module.train`, but held modules stay in evaluation mode."""
@@ -151,6 +154,17 @@ def compose(plan: Plan, sources: Mapping[str, Source] | None = None, *, seed: in
     return Composite(root, resolved, frozenset(), graphs).train()
 
 
+def keep_answers(composite: Composite, answers: Collection[str]) -> Composite:
+    """The same network with those answers alone; teachers and other help in training are gone."""
+    plan = composite.plan.keeping(answers)
+    if plan == composite.plan:
+        return composite
+    opened = composite.resolved.checked.sources
+    kept = compose(plan, {ref.name: opened[ref.name] for ref in plan.sources})
+    kept.load_state_dict({name: composite.state_dict()[name] for name in kept.state_dict()})
+    return kept.holding(composite.held).train(composite.training)
+
+
 def _refuse_absent(sources: Mapping[str, Source], graph: fx.Graph) -> None:
     """Weights that a source's run had pruned would be random here; no answer may use them."""
     used = {str(node.target) for node in graph.nodes}
@@ -169,16 +183,21 @@ def _refuse_absent(sources: Mapping[str, Source], graph: fx.Graph) -> None:
         raise PlanError(problems)
 
 
-def open_sources(plan: Plan, *, seed: int = 0, bare: bool = False) -> dict[str, Source]:
+def open_sources(
+    plan: Plan, *, seed: int = 0, bare: bool = False, trust_python: bool = False
+) -> dict[str, Source]:
     """Open every source of a plan, weights checked and not loaded; all failures in one PlanError.
 
     `bare` leaves out the weights that the plan names, for a caller who brings others.
+    `trust_python` lets runs among the sources import `python:` sources of theirs.
     """
     opened: dict[str, Source] = {}
     problems: list[Problem] = []
     for number, ref in enumerate(plan.sources):
         try:
-            opened[ref.name] = open_source(ref, seed=source_seed(seed, number), bare=bare)
+            opened[ref.name] = open_source(
+                ref, seed=source_seed(seed, number), bare=bare, trust_python=trust_python
+            )
         except ConvgraftError as error:
             where = f"sources.{ref.name}"
             problems.append(Problem(where, error.what, error.expected, error.found, error.hint))
@@ -192,9 +211,18 @@ def source_seed(seed: int, number: int) -> int:
     return 1000 * seed + number
 
 
-def open_source(ref: SourceRef, *, seed: int = 0, bare: bool = False) -> Source:
-    """The source that a plan names, with the preprocessing that the plan gives it."""
-    return source(
+def open_source(
+    ref: SourceRef, *, seed: int = 0, bare: bool = False, trust_python: bool = False
+) -> Source:
+    """The source that a plan names, with the preprocessing that the plan gives it.
+
+    A run whose plan is known and whose weights are left out is built without its folder.
+    """
+    from convgraft.compose.nested import open_network, open_plan  # they compose in their turn
+
+    if bare and ref.plan is not None:
+        return open_plan(ref.plan, ref.network, trust_python=trust_python)
+    opened = open_network(
         ref.network,
         classes=ref.classes,
         mean=ref.mean,
@@ -203,30 +231,11 @@ def open_source(ref: SourceRef, *, seed: int = 0, bare: bool = False) -> Source:
         seed=seed,
         load=False,
         bare=bare,
+        trust_python=trust_python,
     )
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one image costs.
-
-    Attributes:
-        macs: multiply-accumulates of one forward pass in evaluation mode.
-        parameters: weights that the answers depend on.
-        trainable: those of them that require a gradient.
-    """
-
-    macs: int
-    parameters: int
-    trainable: int
-
-
-def cost(composite: Composite) -> Cost:
-    """Count a composite's MACs and weights."""
-    size = composite.plan.image_size
-    outputs = composite.graph.output_node().all_input_nodes
-    opaque = any(one.capture.opaque for one in composite.resolved.checked.sources.values())
-    run = dry_run(composite, composite.graph, outputs, (2, 3, size, size), real=opaque)
-    weights = list(composite.parameters())
-    trainable = sum(p.numel() for p in weights if p.requires_grad)
-    return Cost(run.total, sum(p.numel() for p in weights), trainable)
+    if ref.plan is not None and opened.nested != ref.plan:
+        raise SourceError(
+            f'"{ref.network}" is not the run that the plan was written for',
+            hint="leave its nested plan out, to take the run as it is now",
+        )
+    return opened

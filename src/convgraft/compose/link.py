@@ -23,8 +23,8 @@ def link_graph(resolved: Resolved, training: Mapping[str, bool]) -> fx.Graph:
     """The combined graph; `training` says for each source which of its two graphs it runs.
 
     A node that stems from a source has `meta["origin"]`, its (source, node name), and
-    `meta["writers"]`, the origins of the nodes that overwrite its value in place.
-
+    `meta["writers"]`, the origins of the nodes that overwrite its value in place. One
+    that stems from no module call has `meta["scope"]`, the path of the part that it belongs to.
 
     Takes `image` [N, 3, S, S], gives a dict of answers, [N, classes] each. Already pruned.
     """
@@ -87,7 +87,9 @@ class _Linker:
         return copied
 
     def _copy(self, source: str, name: str) -> fx.Node:
-        return self.graph.call_function(torch.clone, (self.env["op", source, name],))
+        copied = self.graph.call_function(torch.clone, (self.env["op", source, name],))
+        copied.meta["scope"] = f"sources.{source}"
+        return copied
 
     def _adapt(self, wire: int, place: int) -> fx.Node:
         value = self.env[self.flow.raw(self.plan.wires[wire].inputs[place])]
@@ -109,17 +111,22 @@ class _Linker:
         if part.kind == "add":
             for value in arriving:
                 own = self.graph.call_function(torch.add, (own, value))
+                own.meta["scope"] = f"joins.{part.name}"
             return own
         if part.kind == "replace":
             # the network will overwrite what it is given: give it something of its own
             overwritten = self.flow.mutators(wire.target.source, node)
-            return (
-                self.graph.call_function(torch.clone, (*arriving,)) if overwritten else arriving[0]
-            )
+            if not overwritten:
+                return arriving[0]
+            copied = self.graph.call_function(torch.clone, (*arriving,))
+            copied.meta["scope"] = f"joins.{part.name}"
+            return copied
         return self.graph.call_module(f"joins.{part.name}", (own, *arriving))
 
     def _keep(self, number: int) -> fx.Node:
-        return self.graph.call_function(torch.clone, (self.env["join", number],))
+        copied = self.graph.call_function(torch.clone, (self.env["join", number],))
+        copied.meta["scope"] = f"joins.{self.resolved.joins[number].name}"
+        return copied
 
     def _head(self, name: str) -> fx.Node:
         number = [head.name for head in self.plan.heads].index(name)

@@ -87,14 +87,13 @@ def _identity(
         return node.target if source in held else None
     if node.op not in ("call_module", "get_attr"):
         return None
-    if target.startswith("preprocess."):
-        preprocess = root.get_submodule(target)
-        assert isinstance(preprocess, Preprocess)
-        return preprocess.settings
+    part = _at(root, target)
+    if isinstance(part, Preprocess):  # of a source, or of one within a nested run
+        return part.settings
     if not any(target.startswith(f"sources.{name}.") for name in held):
         return None
     if target not in digests:
-        digests[target] = _digest(_at(root, target))
+        digests[target] = _digest(part)
     return digests[target]
 
 

@@ -2,6 +2,7 @@
 
 from convgraft.data.augment import AUGMENTATIONS, Augmentation, augmentation
 from convgraft.data.broken import BrokenImage
+from convgraft.data.columns import Column
 from convgraft.data.dataset import EpochSampler, PixelDataset
 from convgraft.data.decode import decode
 from convgraft.data.imageset import ImageSet
@@ -15,6 +16,7 @@ __all__ = [
     "AUGMENTATIONS",
     "Augmentation",
     "BrokenImage",
+    "Column",
     "EpochSampler",
     "ImageSet",
     "PixelDataset",

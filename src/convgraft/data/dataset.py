@@ -12,8 +12,11 @@ from convgraft.data.pixels import Pixels
 from convgraft.data.seeding import check_seed, derived_seed, shuffled
 
 
-class PixelDataset(Dataset[tuple[torch.Tensor, int]]):
-    """Some rows of `pixels`: (uint8 [3, S, S], label).
+class PixelDataset(Dataset[tuple[torch.Tensor, dict[str, int]]]):
+    """Some rows of `pixels`: (uint8 [3, S, S], label by column).
+
+    The main column is `""`, the others go by name, and -1 is a missing label. A `DataLoader` makes
+    of N items uint8 [N, 3, S, S] and, for each column, int64 [N].
 
     An item depends on seed, epoch and row only, not on the number of workers, and asking for one
     leaves torch's global generator as it was.
@@ -40,17 +43,18 @@ class PixelDataset(Dataset[tuple[torch.Tensor, int]]):
         """The number of rows shown."""
         return len(self._rows)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> tuple[torch.Tensor, int]:
+    def __getitem__(self, key: int | tuple[int, int]) -> tuple[torch.Tensor, dict[str, int]]:
         """The item at a position (epoch 0) or at (epoch, position). The image is a copy."""
         epoch, position = key if isinstance(key, tuple) else (0, key)
         row = self._rows[position]
-        image, label = self._pixels.images[row].clone(), int(self._pixels.labels[row])
+        image = self._pixels.images[row].clone()
+        labels = {name: int(column[row]) for name, column in self._pixels.columns.items()}
         if self._augment is None:
-            return image, label
+            return image, labels
         # Only the CPU generator: torch.manual_seed would also reseed the accelerators.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(derived_seed(self._seed, epoch, row))
-            return self._augment(image), label
+            return self._augment(image), labels
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

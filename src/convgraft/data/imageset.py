@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from convgraft.data.broken import BrokenImage
+from convgraft.data.columns import Column, Labels
 from convgraft.data.decode import decode
 from convgraft.errors import DataError
 
@@ -20,7 +22,6 @@ PARTS = ("train", "val", "test")
 PART_NAMES: Mapping[str, str] = MappingProxyType(
     {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 )
-Labels = NDArray[np.int64]
 Source = Callable[[int], "bytes | NDArray[np.uint8]"]
 
 
@@ -34,11 +35,13 @@ class ImageSet:
         target: the label column that was read (Parquet), else None.
         classes: class names; `labels` index into it.
         ids: one stable id per image, e.g. `airplane/airplane_0001.jpg` or `test.parquet#17`.
-        labels: int64 [N], read-only.
+        labels: int64 [N], read-only; -1, where several columns were asked for, is a missing label.
         parts: `train`, `val` or `test` per image where the data itself says so, else None.
         fingerprint: sha256 that changes when a file is added, removed, resized or relabelled,
             and does not when the set moves to another place.
         source: gives the encoded bytes, or grey pixels uint8 [H, W], of the image at an index.
+        others: further label columns by name, in the order asked for; `target`, `classes` and
+            `labels` are the main one.
     """
 
     location: str
@@ -50,6 +53,7 @@ class ImageSet:
     parts: tuple[str, ...] | None = field(repr=False)
     fingerprint: str
     source: Source = field(repr=False)
+    others: Mapping[str, Column] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         """The number of images."""
@@ -93,6 +97,25 @@ def fingerprint(
         sizes: name and size in bytes of each file.
     """
     facts = [kind, target, list(classes), list(ids), labels.tolist(), [list(s) for s in sizes]]
+    return _digest(facts)
+
+
+def with_columns(images: ImageSet, columns: Sequence[Column]) -> ImageSet:
+    """`images` with further label columns, which its fingerprint then depends on as well.
+
+    Without columns the set, and so its fingerprint, stays what it is.
+    """
+    if not columns:
+        return images
+    facts = [[column.name, list(column.classes), column.labels.tolist()] for column in columns]
+    return replace(
+        images,
+        fingerprint=_digest([images.fingerprint, facts]),
+        others={**images.others, **{column.name: column for column in columns}},
+    )
+
+
+def _digest(facts: list[Any]) -> str:
     return hashlib.sha256(json.dumps(facts).encode("ascii")).hexdigest()
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from convgraft.data.columns import OWN_COLUMN
 from convgraft.data.digits import open_digits
 from convgraft.data.folder import open_folder
-from convgraft.data.imageset import ImageSet
+from convgraft.data.imageset import ImageSet, with_columns
+from convgraft.data.label_map import read_label_map
 from convgraft.data.parquet import open_parquet, parquet_files
 from convgraft.data.walk import is_image
 from convgraft.errors import DataError, near_miss
@@ -14,43 +17,74 @@ from convgraft.errors import DataError, near_miss
 FORMS = "a folder of class folders, a .parquet file, a folder of them, or the word digits"
 
 
-def open_images(location: str | Path, *, target: str | None = None) -> ImageSet:
+def open_images(
+    location: str | Path,
+    *,
+    target: str | Sequence[str] | None = None,
+    label_map: str | Path | None = None,
+) -> ImageSet:
     """The image set at a location, with its labels; no image is decoded.
 
     Args:
         location: a folder of class folders (with `train`, `val`, `test` above them or not), a
             `.parquet` file or a folder of such files, or `digits`. A string `digits` always
             means the built-in set; `./digits` names a folder.
-        target: the label column, for Parquet.
+        target: the label column, or several, the main one first. Parquet has columns of any name;
+            class folders and digits have one, `label`.
+        label_map: a YAML file that derives further columns from the classes of the main one, as
+            in `kind: {car: vehicle, cat: animal}`; they follow those of `target`.
+
+    With several columns, from `target` or from `label_map`, labels may be missing; with one alone
+    that is an error.
 
     Raises:
         DataError: there is nothing to read, or it is not unambiguous; says what to change.
+        PlanError: everything that is wrong in the label map, with line and column.
 
     >>> images = open_images("digits")
     >>> len(images), images.classes[:3], tuple(images.read(0).shape)
     (1797, ('0', '1', '2'), (3, 8, 8))
     """
+    asked = _asked(str(location), target)
+    images = _open(location, asked, gaps=len(asked) > 1 or label_map is not None)
+    return images if label_map is None else with_columns(images, read_label_map(label_map, images))
+
+
+def _asked(location: str, target: str | Sequence[str] | None) -> tuple[str, ...]:
+    asked = (target,) if isinstance(target, str) else tuple(target or ())
+    twice = [name for place, name in enumerate(asked) if name in asked[:place]]
+    if twice or "" in asked:
+        raise DataError(
+            f"the label columns of {location} cannot be told apart",
+            expected="names, each once",
+            found=", ".join(asked) or "an empty name",
+        )
+    return asked
+
+
+def _open(location: str | Path, asked: Sequence[str], *, gaps: bool) -> ImageSet:
     typed = str(location)
     path = Path(location).expanduser()
     if typed == "digits" and (isinstance(location, str) or not path.exists()):
-        _refuse_target(typed, target, "the digits have one label each")
+        _check_own_column(typed, asked, "the digits have one label each")
         return open_digits(typed)
     _check_exists(typed, path)
     files = parquet_files(typed, path)
     if files:
-        return open_parquet(typed, files, target)
+        return open_parquet(typed, files, asked, gaps=gaps)
     if not path.is_dir():
         raise _not_a_set(typed, path)
-    _refuse_target(typed, target, "in a folder the class folders are the labels")
+    _check_own_column(typed, asked, "in a folder the class folders are the labels")
     return open_folder(typed, path)
 
 
-def _refuse_target(location: str, target: str | None, why: str) -> None:
-    if target is not None:
+def _check_own_column(location: str, asked: Sequence[str], why: str) -> None:
+    wrong = [name for name in asked if name != OWN_COLUMN]
+    if wrong:
         raise DataError(
-            f"{location} has no label column {target}",
-            expected=f"no target: {why}",
-            hint="leave out --target",
+            f"{location} has no label column {', '.join(wrong)}",
+            expected=f"no target, or {OWN_COLUMN}: {why}",
+            hint="leave out --target; a label map derives further columns from the classes",
         )
 
 

@@ -15,10 +15,10 @@ from convgraft.data.imageset import (
     ImageSet,
     check_two_classes,
     fingerprint,
-    frozen_labels,
+    with_columns,
 )
 from convgraft.data.parquet_file import ParquetFile, open_file
-from convgraft.data.parquet_labels import choose_target, read_classes
+from convgraft.data.parquet_labels import check_columns, choose_target, read_column
 from convgraft.data.parquet_rows import ParquetRows
 from convgraft.data.walk import visible
 from convgraft.errors import DataError
@@ -43,33 +43,46 @@ def parquet_files(location: str, path: Path) -> tuple[Path, ...]:
     return found
 
 
-def open_parquet(location: str, paths: Sequence[Path], target: str | None) -> ImageSet:
+def open_parquet(
+    location: str, paths: Sequence[Path], targets: Sequence[str] = (), *, gaps: bool = False
+) -> ImageSet:
     """The rows of all files, one after the other, as one image set.
+
+    Args:
+        location: as the user typed it.
+        paths: the files.
+        targets: the label columns asked for, the main one first; none: the only possible one.
+        gaps: whether labels may be missing.
 
     Raises:
         DataError: a file is damaged or differs in its columns, the image or label column cannot
-            be told, or a label is missing or out of range.
+            be told, or a label is out of range or, without `gaps`, missing.
     """
     files = tuple(open_file(path) for path in paths)
     _check_same_columns(location, files)
     schema = files[0].schema
     image = _image_column(location, schema)
-    target = choose_target(location, files, image, target)
-    classes, labels = read_classes(location, files, target)
-    check_two_classes(location, classes)
+    target = choose_target(location, files, image, targets[0] if targets else None)
+    check_columns(location, files, image, targets[1:])
+    main = read_column(location, files, target, gaps=gaps)
+    check_two_classes(location, main.classes)
     ids = tuple(f"{f.path.name}#{row}" for f in files for row in range(f.metadata.num_rows))
     sizes = [(file.path.name, file.path.stat().st_size) for file in files]
-    return ImageSet(
+    images = ImageSet(
         location=location,
         kind="parquet",
         target=target,
-        classes=classes,
+        classes=main.classes,
         ids=ids,
-        labels=frozen_labels(labels),
+        labels=main.labels,
         parts=_parts(files),
-        fingerprint=fingerprint("parquet", target, classes, ids, labels, sizes),
+        fingerprint=fingerprint("parquet", target, main.classes, ids, main.labels, sizes),
         source=ParquetRows(files, image),
     )
+    others = [read_column(location, files, name, gaps=gaps) for name in targets[1:]]
+    for column in others:
+        check_two_classes(f"{location}: the column {column.name}", column.classes)
+    return with_columns(images, others)
 
 
 def _below(folder: Path) -> tuple[Path, ...]:

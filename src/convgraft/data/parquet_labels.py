@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convgraft.data.columns import MISSING, Column, check_some_label
+from convgraft.data.imageset import frozen_labels
+from convgraft.data.parquet_values import present_values, whole_column
 from convgraft.errors import DataError, near_miss
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ def choose_target(
     """
     columns = [name for name in files[0].schema.names if name != image]
     if target is not None:
-        _check_column(location, columns, target)
+        check_columns(location, files, image, [target])
         return target
     named = [name for name in columns if name in class_names(location, files)]
     candidates = named or [name for name in columns if name in LABEL_NAMES]
@@ -51,31 +54,62 @@ def choose_target(
     )
 
 
-def read_classes(
-    location: str, files: Sequence[ParquetFile], target: str
-) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Class names, and labels int64 [N] that index into them; the image column is not read.
+def check_columns(
+    location: str, files: Sequence[ParquetFile], image: str, asked: Sequence[str]
+) -> None:
+    """Raise `DataError` for the first of the columns asked for that is not there."""
+    columns = [name for name in files[0].schema.names if name != image]
+    expected = f"one of {', '.join(columns)}" if columns else "a column besides the images"
+    for name in asked:
+        if name not in columns:
+            raise DataError(
+                f"{location} has no label column {name}",
+                expected=expected,
+                hint=near_miss(name, columns),
+            )
 
-    Names come from the ClassLabel feature; without one they are the distinct values, sorted.
+
+def read_column(location: str, files: Sequence[ParquetFile], name: str, *, gaps: bool) -> Column:
+    """One label column; the image column is not read.
+
+    Class names come from the ClassLabel feature; without one they are the distinct values, sorted.
+
+    Args:
+        location, files: the set and its files.
+        name: which column.
+        gaps: whether labels may be missing: null, or -1 where a ClassLabel feature gives names.
 
     Raises:
-        DataError: a label is missing or out of range, or the column holds neither whole numbers
-            nor strings.
+        DataError: a label is missing without `gaps`, or all are; a label is out of range, or the
+            column holds neither whole numbers nor strings.
     """
-    values = _whole_column(location, files, target)
-    if values.null_count:
+    values = whole_column(location, files, name)
+    if values.null_count and not gaps:
         raise DataError(
-            f"{location}: {values.null_count} of {len(values)} labels in {target} are missing",
+            f"{location}: {values.null_count} of {len(values)} labels in {name} are missing",
             expected="a label for every image",
             hint="drop these rows or choose another column with --target NAME",
         )
-    array = _as_array(location, target, values)
-    names = class_names(location, files).get(target)
-    if names is None or array.dtype.kind != "i":
-        distinct, labels = np.unique(array, return_inverse=True)
-        return tuple(str(value) for value in distinct.tolist()), labels.astype(np.int64)
-    _check_range(location, target, array, len(names))
-    return names, array
+    classes, numbers = _numbered(location, files, name, values, gaps)
+    labels = np.full(len(values), MISSING)
+    labels[values.is_valid().to_numpy()] = numbers
+    column = Column(name, classes, frozen_labels(labels))
+    check_some_label(location, column)
+    return column
+
+
+def _numbered(
+    location: str, files: Sequence[ParquetFile], name: str, values: ChunkedArray, gaps: bool
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Class names, and the number of the class for every value that is not null."""
+    array = present_values(location, name, values)
+    classes = class_names(location, files).get(name)
+    if classes is None or array.dtype.kind != "i":
+        distinct, numbers = np.unique(array, return_inverse=True)
+        return tuple(str(value) for value in distinct.tolist()), numbers.astype(np.int64)
+    said = array[array != MISSING] if gaps else array
+    _check_range(location, name, said, len(classes))
+    return classes, array
 
 
 def class_names(location: str, files: Sequence[ParquetFile]) -> dict[str, tuple[str, ...]]:
@@ -108,59 +142,9 @@ def _from_schema(schema: Schema) -> dict[str, tuple[str, ...]]:
         return {}  # another writer's metadata: the columns speak for themselves
 
 
-def _check_column(location: str, columns: Sequence[str], target: str) -> None:
-    if target not in columns:
-        raise DataError(
-            f"{location} has no label column {target}",
-            expected=f"one of {', '.join(columns)}" if columns else "a column besides the images",
-            hint=near_miss(target, columns),
-        )
-
-
 def _count(location: str, files: Sequence[ParquetFile], column: str) -> int:
     names = class_names(location, files).get(column)
-    return len(names) if names else len(_whole_column(location, files, column).unique())
-
-
-def _whole_column(location: str, files: Sequence[ParquetFile], column: str) -> ChunkedArray:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    chunks: list[Any] = []
-    for file in files:
-        try:
-            with parquet.ParquetFile(file.path, metadata=file.metadata) as opened:
-                table = opened.read(columns=[column])
-        except (pa.ArrowException, OSError, ValueError) as error:
-            what = f"{location}: {column} of {file.path.name} cannot be read"
-            raise DataError(what, found=str(error).splitlines()[0]) from error
-        chunks += table.column(0).chunks
-    values = pa.chunked_array(chunks, type=files[0].schema.field(column).type)
-    return _plain(values)
-
-
-def _plain(values: ChunkedArray) -> ChunkedArray:
-    from pyarrow import types
-
-    return values.cast(values.type.value_type) if types.is_dictionary(values.type) else values
-
-
-def _as_array(location: str, target: str, values: ChunkedArray) -> NDArray[Any]:
-    from pyarrow import types
-
-    kind = values.type
-    if types.is_integer(kind):
-        return np.array(values.to_numpy(), dtype=np.int64)
-    if types.is_boolean(kind):
-        return np.array(values.to_pylist(), dtype=np.bool_)
-    if str(kind) in {"string", "large_string", "string_view"}:
-        return np.array(values.to_pylist(), dtype=np.str_)
-    raise DataError(
-        f"{location}: the column {target} does not hold classes",
-        expected="whole numbers or strings, one per image",
-        found=str(kind),
-        hint="choose another column with --target NAME",
-    )
+    return len(names) if names else len(whole_column(location, files, column).unique())
 
 
 def _check_range(location: str, target: str, labels: NDArray[np.int64], count: int) -> None:

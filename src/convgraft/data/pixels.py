@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torchvision.transforms.v2 import functional
 
 from convgraft.data.broken import BrokenImage
+from convgraft.data.columns import Labels
 from convgraft.data.imageset import ImageSet
 from convgraft.errors import DataError, RunError
 
@@ -28,15 +29,22 @@ class Pixels:
     Attributes:
         images: uint8 [N, 3, S, S], RGB; above `IN_MEMORY_BYTES` backed by a temporary file that
             goes when the tensor does.
-        labels: int64 [N].
+        labels: int64 [N], of the main column; -1 is a missing label.
         indices: for each row, its index in the `ImageSet`.
         broken: the images left out, by rising index.
+        others: the same as `labels` for each other column, by name.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     indices: tuple[int, ...]
     broken: tuple[BrokenImage, ...]
+    others: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> dict[str, torch.Tensor]:
+        """Labels by column: `""` is the main one, then the others by name."""
+        return {"": self.labels, **self.others}
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,12 +110,18 @@ def load_pixels(
         )
     kept = [position for position in range(len(chosen)) if position not in broken]
     rows = tuple(chosen[position] for position in kept)
+    others = {name: _labels(column.labels, rows) for name, column in images.others.items()}
     return Pixels(
         images=torch.from_numpy(_packed(job.canvas, kept)),
-        labels=torch.from_numpy(images.labels[list(rows)]),
+        labels=_labels(images.labels, rows),
         indices=rows,
         broken=tuple(broken.values()),
+        others=others,
     )
+
+
+def _labels(labels: Labels, rows: Sequence[int]) -> torch.Tensor:
+    return torch.from_numpy(labels[list(rows)])
 
 
 def _check(images: ImageSet, size: int, indices: Sequence[int]) -> None:

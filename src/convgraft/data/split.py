@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from convgraft.data.columns import MISSING
 from convgraft.data.imageset import PARTS, ImageSet
 from convgraft.data.seeding import check_seed, shuffled
 from convgraft.data.shares import shares
@@ -52,6 +53,8 @@ def split_images(
     Parts that the data itself gives are kept; what it lacks is drawn from its train part. A class
     of three images or more is in every drawn part, a smaller one only trains. The test part
     depends on `seed` and `test` alone, so runs with other limits are measured on the same images.
+    Classes are those of the main label column; images without a label there are divided as one
+    more class.
 
     Args:
         images: what to divide.
@@ -95,10 +98,11 @@ def _check_fractions(test: float, val: float) -> None:
 
 
 def _by_class(images: ImageSet, indices: Sequence[int]) -> Groups:
-    groups: Groups = [[] for _ in images.classes]
+    """A group for each class, and at the end, where there are any, one without a label."""
+    groups: Groups = [[] for _ in (*images.classes, MISSING)]
     for index in indices:
-        groups[int(images.labels[index])].append(index)
-    return groups
+        groups[int(images.labels[index])].append(index)  # -1, the missing label, is the last
+    return groups if groups[MISSING] else groups[:MISSING]
 
 
 def _pool(images: ImageSet, seed: int) -> Groups:
@@ -127,10 +131,11 @@ def _limited(images: ImageSet, pool: Groups, limit: int | None) -> Groups:
     if limit is None:
         return pool
     available = sum(len(group) for group in pool)
-    if not len(images.classes) <= limit <= available:
+    if not len(pool) <= limit <= available:
+        unlabelled = " and one without a label" if len(pool) > len(images.classes) else ""
         raise DataError(
             f"the limit of {limit} training images cannot be met",
-            expected=f"from {len(images.classes)}, one per class, to {available}, all there are",
+            expected=f"from {len(pool)}, one per class{unlabelled}, to {available}, all there are",
         )
     counts = [len(group) for group in pool]
     return [group[:keep] for group, keep in zip(pool, shares(limit, counts), strict=True)]
@@ -142,11 +147,11 @@ def _without(indices: Sequence[int], exclude: Collection[int]) -> tuple[int, ...
 
 
 def _check_classes(images: ImageSet, groups: Groups) -> None:
-    bare = [name for name, group in zip(images.classes, groups, strict=True) if not group]
+    bare = [name for name, group in zip(images.classes, groups, strict=False) if not group]
     if bare:
         shown = ", ".join(bare[:5]) + (f" and {len(bare) - 5} more" if len(bare) > 5 else "")
         raise DataError(
-            f"no training image in {len(bare)} of {len(groups)} classes: {shown}",
+            f"no training image in {len(bare)} of {len(images.classes)} classes: {shown}",
             expected="a training image or more in every class",
             hint="add images of these classes or remove the classes",
         )

@@ -22,12 +22,13 @@ import torch
 from torch import Tensor, nn
 
 from convgraft.compose import Composite, compose, open_sources
+from convgraft.compose.nested import RUN_FILES
 from convgraft.errors import ArtifactError, PlanError
 from convgraft.export.files import write_json, write_text, write_whole
 from convgraft.plan import Plan, plan_to_yaml, read_plan
 from convgraft.sources import Source, source
 
-WEIGHTS, PLAN, LABELS, METRICS = "model.safetensors", "plan.yaml", "labels.json", "metrics.json"
+WEIGHTS, PLAN, LABELS, METRICS = RUN_FILES
 CARD, SPLIT = "card.md", "split.csv"
 
 
@@ -76,7 +77,7 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / METRICS).unlink(missing_ok=True)
     _save_weights(folder / WEIGHTS, composite)
-    write_text(folder / PLAN, plan_to_yaml(composite.plan))
+    write_text(folder / PLAN, plan_to_yaml(composite.complete_plan))
     write_json(folder / LABELS, {"classes": list(labels)})
     write_text(folder / CARD, card or f"# {folder.name}\n")
     write_json(folder / METRICS, dict(metrics or {}))
@@ -92,7 +93,7 @@ def _save_weights(path: Path, composite: Composite) -> None:
     }
     metadata = {
         "format": "pt",
-        "convgraft_plan": composite.plan.hash,
+        "convgraft_plan": composite.complete_plan.hash,
         "sources": json.dumps(
             {ref.name: _source_note(composite, ref.name) for ref in composite.plan.sources}
         ),
@@ -168,17 +169,24 @@ def _read_plan(folder: Path) -> Plan:
 def _check_sources(
     plan: Plan, modules: Mapping[str, nn.Module], trust_python: bool, folder: Path
 ) -> None:
-    """Refuse to run code that the user did not name, and ask for modules that no name can find."""
-    for ref in plan.sources:
-        if ref.network.startswith("python:") and not trust_python and ref.name not in modules:
+    """Refuse to run code that the user did not name, and ask for modules that no name can find.
+
+    Sources of runs within the run, `x.a`, are looked at too; those can only be named.
+    """
+    for path, ref in plan.all_sources():
+        own = "." not in path
+        if ref.plan is not None or (own and path in modules):
+            continue
+        if ref.network.startswith("python:") and not trust_python:
             raise ArtifactError(
-                f'"{folder}" wants to run Python code: source "{ref.name}" is {ref.network}',
+                f'"{folder}" wants to run Python code: source "{path}" is {ref.network}',
                 hint="--trust-python, or load(folder, trust_python=True), if you trust it",
             )
-        if ref.network.startswith("module:") and ref.name not in modules:
+        if ref.network.startswith("module:"):
+            given = f'convgraft.load(folder, modules={{"{path}": module}})'
             raise ArtifactError(
-                f'source "{ref.name}" was made from an nn.Module in Python ({ref.network})',
-                hint=f'convgraft.load(folder, modules={{"{ref.name}": module}})',
+                f'source "{path}" was made from an nn.Module in Python ({ref.network})',
+                hint=given if own else "a factory: python:package.module:factory",
             )
 
 
@@ -191,7 +199,8 @@ def _open(plan: Plan, modules: Mapping[str, nn.Module], folder: Path) -> dict[st
     }
     named = Plan(plan.image_size, tuple(ref for ref in plan.sources if ref.name not in given))
     try:
-        return {**given, **open_sources(named, bare=True)}
+        # whether Python code may run has been decided by now
+        return {**given, **open_sources(named, bare=True, trust_python=True)}
     except PlanError as error:
         raise ArtifactError(f'"{folder}" cannot be rebuilt: {error}') from error
 

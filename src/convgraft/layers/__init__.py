@@ -1,15 +1,19 @@
-"""Small modules that plans put between networks: adapters, joins and heads.
+"""Small modules that plans put between networks: adapters, joins, fusions and heads.
 
-Each file ends in a table (`ADAPTERS`, `JOINS`, `HEADS`); a new kind is one class and one row.
+A file ends in its table (`ADAPTERS`, `JOINS`, `FUSIONS`, `HEADS`); a new kind is a class and a row.
 """
 
 from convgraft.layers.adapters import ADAPTERS, Gate, build_adapter
+from convgraft.layers.as_dense import as_dense
+from convgraft.layers.fusions import FUSIONS, Fusion
 from convgraft.layers.heads import HEADS, DenseHead
 from convgraft.layers.joins import JOINS, Add, Concat, CrossFade, Replace
+from convgraft.layers.side import SideHead
 from convgraft.layers.votes import AverageHead, IdentityHead
 
 __all__ = [
     "ADAPTERS",
+    "FUSIONS",
     "HEADS",
     "JOINS",
     "Add",
@@ -17,8 +21,11 @@ __all__ = [
     "Concat",
     "CrossFade",
     "DenseHead",
+    "Fusion",
     "Gate",
     "IdentityHead",
     "Replace",
+    "SideHead",
+    "as_dense",
     "build_adapter",
 ]

@@ -21,6 +21,7 @@ class HeadKind:
         takes: `features` (any tap), `logits` (vectors as long as the number of classes) or `any`.
         hidden: whether it may have hidden layers.
         fitted: whether it has numbers that `fit_heads` works out from held-out answers.
+        fuses: whether `fusion` is its to choose.
     """
 
     build: Callable[[Sequence[Shape], int, Sequence[int], float, str], nn.Module]
@@ -29,3 +30,4 @@ class HeadKind:
     takes: str
     hidden: bool = False
     fitted: bool = False
+    fuses: bool = False

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from convgraft.layers.adapters import Shape
+from convgraft.layers.fusions import Fusion
 from convgraft.layers.head_kind import HeadKind
+from convgraft.layers.side import SideHead
 from convgraft.layers.votes import VOTES
 
 
-class DenseHead(nn.Module):
-    """Pools, concatenates and standardises its inputs, then dense layers.
+class DenseHead(Fusion):
+    """A fusion of its inputs, then dense layers.
 
-    Inputs are maps [N, C, H, W] (averaged over positions) or vectors [N, C]. Networks give features
-    of very different scale, so a batch norm without weights standardises them first. No hidden
-    layer makes it a linear head.
+    Inputs are maps [N, C, H, W] or vectors [N, C]; by default they are pooled, concatenated and
+    standardised. No hidden layer makes it a linear head.
+
+    Args:
+        fusion: a row of `FUSIONS`.
     """
 
     def __init__(
@@ -28,9 +31,8 @@ class DenseHead(nn.Module):
         dropout: float = 0.0,
         fusion: str = "concat",
     ) -> None:
-        super().__init__()
-        width = sum(shape[0] for shape in inputs)
-        self.norm = nn.BatchNorm1d(width, affine=False)
+        super().__init__(inputs, fusion)
+        width = self.width
         self.layers = nn.Sequential()
         for number, size in enumerate(hidden):
             self.layers.add_module(f"dense{number}", nn.Linear(width, size))
@@ -43,13 +45,18 @@ class DenseHead(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Logits [N, classes]."""
-        pooled = [x.mean((2, 3)) if x.dim() == 4 else x for x in inputs]
-        features = pooled[0] if len(pooled) == 1 else torch.cat(pooled, 1)
-        return self.classifier(self.layers(self.norm(features)))
+        return self.classifier(self.layers(super().forward(*inputs)))
+
+
+def _build_side(
+    inputs: Sequence[Shape], classes: int, hidden: Sequence[int], dropout: float, fusion: str
+) -> nn.Module:
+    return SideHead(inputs, classes, dropout)
 
 
 HEADS: Mapping[str, HeadKind] = {
-    "linear": HeadKind(DenseHead, learns=True, many=True, takes="features"),
-    "mlp": HeadKind(DenseHead, learns=True, many=True, takes="features", hidden=True),
+    "linear": HeadKind(DenseHead, learns=True, many=True, takes="features", fuses=True),
+    "mlp": HeadKind(DenseHead, learns=True, many=True, takes="features", hidden=True, fuses=True),
+    "side": HeadKind(_build_side, learns=True, many=True, takes="features"),
     **VOTES,
 }

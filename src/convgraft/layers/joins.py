@@ -72,7 +72,8 @@ class JoinKind:
 
     Attributes:
         build: (own shape, arriving shapes, starts at zero) to the module.
-        starts: the starts that make sense, the default first.
+        starts: the starts that make sense, the default first; `ridge` has training begin with
+            the adapter that fits best by least squares.
         many: whether several taps may arrive on one wire.
         gated_adapter: whether a zero start is made by the adapter's gate (else by the join).
         any_channels: whether an identity adapter may bring another number of channels.
@@ -93,5 +94,5 @@ JOINS: Mapping[str, JoinKind] = {
     "add": JoinKind(lambda own, arriving, zero: Add(), many=True, gated_adapter=True),
     "concat": JoinKind(_build_concat, many=True, any_channels=True),
     "gate": JoinKind(lambda own, arriving, zero: CrossFade(own[0], 0.0 if zero else 1.0)),
-    "replace": JoinKind(lambda own, arriving, zero: Replace(), starts=("one",)),
+    "replace": JoinKind(lambda own, arriving, zero: Replace(), starts=("one", "ridge")),
 }

@@ -15,7 +15,7 @@ from convgraft.errors import PlanError, Problem, near_miss
 
 Value = TypeVar("Value")
 MAX_BYTES = 1_000_000
-MAX_DEPTH = 20
+MAX_DEPTH = 50  # a plan within a plan takes three
 
 
 def read_yaml(text: str, name: str) -> yaml.Node:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from convgraft.errors import PlanError, Problem
 from convgraft.plan.values import Head, Plan, SourceRef, TapRef, Wire
 
+_QUOTED = r'"(?:[^"\\]|\\.)*"'  # as JSON writes text
+_OPTION = rf' ([^\s=]+)=({_QUOTED}|[^\s"]\S*)'
+_OPTIONS = rf'((?: [^\s=]+=(?:{_QUOTED}|[^\s"]\S*))*)'
 _IMAGE = re.compile(r"image (\d+)")
-_SOURCE = re.compile(r'source (\S+) = ("(?:[^"\\]|\\.)*"|\S+)((?: \S+=\S+)*)')
-_WIRE = re.compile(r"wire (.+?) -> (\S+)((?: \S+=\S+)*)")
-_HEAD = re.compile(r"head (\S+) = (\w+)\((.*?)\)((?: \S+=\S+)*)")
+_SOURCE = re.compile(rf"source (\S+) = ({_QUOTED}|\S+){_OPTIONS}")
+_WIRE = re.compile(rf"wire (.+?) -> (\S+){_OPTIONS}")
+_HEAD = re.compile(rf"head (\S+) = (\w+)\((.*?)\){_OPTIONS}")
 
 
 def _unquoted(text: str) -> str:
@@ -36,6 +40,9 @@ def parse_plan(text: str, *, name: str = "the plan") -> Plan:
             parts[kind].append(value)
         except ValueError as error:
             problems.append(Problem(f"{name}:{number}", str(error), found=stripped))
+        except PlanError as error:  # of a plan within the plan
+            inner = (replace(p, where=f"{name}:{number}: {p.where}") for p in error.problems)
+            problems.extend(inner)
     if len(parts["image"]) != 1:
         problems.append(Problem(name, "a plan has one line with its image size", "image 224"))
     if problems:
@@ -71,11 +78,10 @@ def _parse_head(name: str, kind: str, inputs: str, options: str) -> Head:
 
 def _parse_options(text: str, readers: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    for option in text.split():
-        key, _, value = option.partition("=")
+    for key, value in re.findall(_OPTION, text):
         if key not in readers:
             raise ValueError(f'"{key}" is not one of {", ".join(readers)}')
-        options[key] = readers[key](value)
+        options[key] = readers[key](_unquoted(value))
     return options
 
 
@@ -87,11 +93,24 @@ def _ints(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
 
 
-_SOURCE_OPTIONS = {"classes": int, "mean": _floats, "std": _floats, "size": int}
+def _nested(text: str) -> Plan:
+    return parse_plan(text, name="plan")
+
+
+_SOURCE_OPTIONS: Mapping[str, Callable[[str], Any]] = {
+    "classes": int,
+    "mean": _floats,
+    "std": _floats,
+    "size": int,
+    "plan": _nested,
+}
 _WIRE_OPTIONS = {"join": str, "adapter": str, "start": str}
 _HEAD_OPTIONS = {
-    "classes": int, "hidden": _ints, "dropout": float,
-    "fusion": str, "column": str,
+    "classes": int,
+    "hidden": _ints,
+    "dropout": float,
+    "fusion": str,
+    "column": str,
 }
 _PARSERS: Mapping[str, tuple[re.Pattern[str], Callable[..., Any]]] = {
     "image": (_IMAGE, int),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,10 +46,11 @@ class SourceRef:
 
     Attributes:
         name: what the plan calls it; `a`, `b`, ... by default.
-        network: `ARCH[@WEIGHTS]`.
+        network: `ARCH[@WEIGHTS]`, or the folder of a finished run.
         classes: number of classes it was made for; None: as the weights or the architecture say.
         mean, std: preprocessing per channel for images in [0, 1]; None: the source's own.
         size: side in pixels that its images are resized to; None: the plan's image size.
+        plan: for a run, what it is made of, so that it can be built where its folder is gone.
     """
 
     name: str
@@ -58,6 +59,7 @@ class SourceRef:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     size: int | None = None
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True)
@@ -181,10 +183,25 @@ class Plan:
         """The source of that name."""
         return next((ref for ref in self.sources if ref.name == name), None)
 
-    def with_classes(self, classes: int) -> Plan:
-        """This plan, its learned heads that left the number of classes open filled in."""
+    def all_sources(self, around: str = "") -> Iterator[tuple[str, SourceRef]]:
+        """Every source at any depth by its path: `x`, and `x.a` for source `a` of the run `x`."""
+        for ref in self.sources:
+            yield f"{around}{ref.name}", ref
+            if ref.plan is not None:
+                yield from ref.plan.all_sources(f"{around}{ref.name}.")
+
+    def with_classes(self, classes: int, columns: Mapping[str, int] | None = None) -> Plan:
+        """This plan, its learned heads that left the number of classes open filled in.
+
+        Args:
+            classes: of the data's main label column.
+            columns: of its other ones, by name.
+        """
+        counts = {"": classes, **(columns or {})}
         heads = [
-            replace(head, classes=head.classes or classes) if head.kind in LEARNED_HEADS else head
+            replace(head, classes=head.classes or counts.get(head.column))
+            if head.kind in LEARNED_HEADS
+            else head
             for head in self.heads
         ]
         return replace(self, heads=tuple(heads))
@@ -223,10 +240,12 @@ def _list(numbers: Iterable[float] | None) -> str:
 
 def _source_options(ref: SourceRef) -> str:
     values = {"classes": ref.classes, "mean": _list(ref.mean), "std": _list(ref.std)}
-    return _options({**values, "size": ref.size}.items())
+    plan = json.dumps(str(ref.plan)) if ref.plan is not None else None
+    return _options({**values, "size": ref.size, "plan": plan}.items())
 
 
 def _head_options(head: Head) -> str:
     values = {"classes": head.classes, "hidden": _list(head.hidden), "dropout": head.dropout}
     fusion = None if head.fusion == "concat" else head.fusion
-    return _options({**values, "fusion": fusion, "column": head.column}.items())
+    column = _quoted(head.column) if head.column else None
+    return _options({**values, "fusion": fusion, "column": column}.items())

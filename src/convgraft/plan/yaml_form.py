@@ -4,6 +4,7 @@ image_size: 32
 sources:
   a: cifar_resnet20@w.safetensors
   b: {network: cifar_resnet56, classes: 10}
+  c: {network: runs/x, plan: {image_size: 32, sources: {a: cifar_resnet20}}}
 wires:
   - {from: a:layer1, to: b:layer1, join: add, adapter: identity, start: zero}
 heads:
@@ -26,19 +27,24 @@ FORMAT = 1
 
 def plan_to_yaml(plan: Plan) -> str:
     """The plan as YAML; what has its default value is left out."""
+    return write_yaml({"convgraft": FORMAT, **_plan_data(plan)})
+
+
+def _plan_data(plan: Plan) -> dict[str, Any]:
     data = {
-        "convgraft": FORMAT,
         "image_size": plan.image_size,
         "sources": {ref.name: _source_data(ref) for ref in plan.sources},
         "wires": [_wire_data(wire) for wire in plan.wires],
         "heads": {head.name: _head_data(head) for head in plan.heads},
     }
-    return write_yaml({key: value for key, value in data.items() if value})
+    return {key: value for key, value in data.items() if value}
 
 
 def _source_data(ref: SourceRef) -> Any:
     options = {"classes": ref.classes, "mean": ref.mean, "std": ref.std, "size": ref.size}
-    given = {key: value for key, value in options.items() if value is not None}
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    if ref.plan is not None:
+        given["plan"] = _plan_data(ref.plan)
     return {"network": ref.network, **given} if given else ref.network
 
 
@@ -79,20 +85,24 @@ def read_plan(path: str | Path) -> Plan:
 def plan_from_yaml(text: str, *, name: str = "plan") -> Plan:
     """Read a plan; raises PlanError with every problem, each with `name:line:column`."""
     reader = Located(name)
+    plan = _read_plan(reader, read_yaml(text, name))
+    reader.finish()
+    return plan
+
+
+def _read_plan(reader: Located, node: yaml.Node) -> Plan:
+    """A whole plan, or one within another."""
     known = ("convgraft", "image_size", "sources", "wires", "heads")
-    fields = reader.fields(read_yaml(text, name), known, required=("image_size", "sources"))
+    fields = reader.fields(node, known, required=("image_size", "sources"))
     version = reader.scalar(fields.get("convgraft"), int, "the format's number", FORMAT)
     if version != FORMAT:
         reader.complain(fields["convgraft"], f"plans of format {version} are not known here")
-    image_size = reader.scalar(fields.get("image_size"), int, "a number of pixels", 0)
-    plan = Plan(
-        image_size,
+    return Plan(
+        reader.scalar(fields.get("image_size"), int, "a number of pixels", 0),
         _read_sources(reader, fields.get("sources")),
         _read_wires(reader, fields.get("wires")),
         _read_heads(reader, fields.get("heads")),
     )
-    reader.finish()
-    return plan
 
 
 def _read_sources(reader: Located, node: yaml.Node | None) -> tuple[SourceRef, ...]:
@@ -105,7 +115,7 @@ def _read_source(reader: Located, name: str, node: yaml.Node) -> SourceRef:
         if node.tag == "tag:yaml.org,2002:null":
             reader.complain(node, "ARCH[@WEIGHTS] is expected here", found="nothing")
         return SourceRef(name, str(node.value))
-    known = ("network", "classes", "mean", "std", "size")
+    known = ("network", "classes", "mean", "std", "size", "plan")
     fields = reader.fields(node, known, required=("network",))
     return SourceRef(
         name,
@@ -114,6 +124,7 @@ def _read_source(reader: Located, name: str, node: yaml.Node) -> SourceRef:
         reader.numbers(fields.get("mean"), float, "a number") or None,
         reader.numbers(fields.get("std"), float, "a number") or None,
         reader.scalar(fields.get("size"), int, "a number of pixels", None),
+        _read_plan(reader, fields["plan"]) if "plan" in fields else None,
     )
 
 

@@ -110,7 +110,7 @@ def _code(graph: fx.Graph) -> str:
 def _trace_past_obstacles(module: nn.Module, opaque: set[str], name: str) -> Graph:
     """Trace; when a submodule is in the way, make it opaque and trace again."""
     while True:
-        tracer = _Tracer(module, frozenset(opaque))
+        tracer = CallTracer(module, frozenset(opaque))
         try:
             with _no_random_numbers():
                 graph = tracer.trace(module)
@@ -119,8 +119,7 @@ def _trace_past_obstacles(module: nn.Module, opaque: set[str], name: str) -> Gra
                 raise _refusal(error, name) from error
             opaque.add(tracer.obstacle)
             continue
-        results = {node: tuple(paths) for node, paths in tracer.results.items()}
-        return Graph(graph, results, dict(tracer.scopes))
+        return tracer.graph_with_names(graph)
 
 
 @contextmanager
@@ -184,7 +183,7 @@ class _BufferProxy(fx.Proxy):
         return self._buffer.numel()
 
 
-class _Tracer(fx.Tracer):
+class CallTracer(fx.Tracer):
     """Records which node each module call returned, and where tracing got stuck."""
 
     proxy_buffer_attributes = True  # else arithmetic on buffers would be done once, while tracing
@@ -203,6 +202,7 @@ class _Tracer(fx.Tracer):
         self._stack: list[str] = []
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """Buffers become values whose shape is known."""
         value = super().getattr(attr, attr_val, parameter_proxy_cache)
         is_buffer = isinstance(attr_val, Tensor) and not isinstance(attr_val, nn.Parameter)
         if is_buffer and isinstance(value, fx.Proxy):
@@ -221,11 +221,13 @@ class _Tracer(fx.Tracer):
         return value.node.args[0]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Layers of the libraries, and what could not be traced, are called whole."""
         if module_qualified_name in self._opaque or isinstance(m, self._leaves):
             return True
         return super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        """Calls, and records what was returned or that this call is in the way."""
         path = self.path_of_module(m)
         count = self._calls[path] = self._calls.get(path, -1) + 1
         self._stack.append(path)
@@ -241,7 +243,13 @@ class _Tracer(fx.Tracer):
             self.results.setdefault(result.node.name, []).append(called)
         return result
 
+    def graph_with_names(self, graph: fx.Graph) -> Graph:
+        """What was traced, with what was recorded of it."""
+        results = {node: tuple(paths) for node, paths in self.results.items()}
+        return Graph(graph, results, dict(self.scopes))
+
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        """Adds a node, and records whose forward made it."""
         node = super().create_node(*args, **kwargs)
         self.scopes[node.name] = self._stack[-1] if self._stack else ""
         return node

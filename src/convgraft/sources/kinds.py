@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import fx, nn
 
 from convgraft.sources.capture import Graph
@@ -55,7 +57,7 @@ class Kinds:
     def _module_of(self, path: str) -> nn.Module | None:
         if path in self._modules:
             return self._modules[path]
-        return self._modules.get(path.rpartition("_")[0])
+        return self._modules.get(path.rpartition("_")[0] or path)
 
     def _is_activation(self, node: fx.Node) -> bool:
         if node.op == "call_module":
@@ -65,7 +67,12 @@ class Kinds:
         return name in _ACTIVATION_FUNCTIONS
 
     def _find_features(self, run: DryRun) -> fx.Node | None:
-        """The input of the last layer with weights, looking back through dropout and flatten."""
+        """The input of the last layer with weights, looking back through dropout and flatten.
+
+        None for a network that answers with a map, such as a bank of filters: it has no classifier.
+        """
+        if math.prod(run.shapes[self._graph.output.name][2:]) > 1:
+            return None
         weighted = [node for node in run.order if self._is_classifier(node)]
         if not weighted:
             return None

@@ -1,4 +1,4 @@
-"""Architectures by name: torchvision, timm, the built-in zoo, and your own factory.
+"""Architectures by name: torchvision, timm, the built-in zoo, filters, and your own factory.
 
 A `Builder` knows how to make a network for a number of classes and how it wants its images.
 """
@@ -17,11 +17,13 @@ from torch import nn
 
 from convgraft.errors import SourceError, near_miss
 from convgraft.sources import zoo
+from convgraft.sources.filters import build_filters
 from convgraft.sources.preprocess import Preprocessing
 from convgraft.sources.spec import SourceSpec
 
 CIFAR10 = Preprocessing((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 CIFAR100 = Preprocessing((0.5070, 0.4865, 0.4409), (0.2673, 0.2564, 0.2761))
+AS_IT_IS = Preprocessing((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -184,9 +186,21 @@ def _parameters(factory: Callable[..., object]) -> Mapping[str, inspect.Paramete
         return {}
 
 
+def _filters(spec: SourceSpec) -> Builder:
+    """A bank of fixed filters; its channels follow from its kernels, whatever the classes."""
+    side = build_filters(spec.name).size
+    return Builder(
+        build=lambda classes: build_filters(spec.name),
+        download=None,
+        preprocessing=lambda classes: AS_IT_IS,
+        image_size=max(32, side),
+    )
+
+
 _LIBRARIES: Mapping[str, Callable[[SourceSpec], Builder]] = {
     "torchvision": _torchvision,
     "timm": _timm,
     "builtin": _builtin,
     "python": _python,
+    "filters": _filters,
 }

@@ -27,7 +27,7 @@ class Source:
     """A network, captured, ready to be combined.
 
     Attributes:
-        spec: what it was made from, as text (`ARCH[@WEIGHTS]`, or `module:CLASS`).
+        spec: what it was made from, as text (`ARCH[@WEIGHTS]`, `module:CLASS`, or a run's folder).
         module: the network itself; read it, do not train it: a composite works on copies.
         capture: its exact graphs, for training and for evaluation.
         preprocessing: how it wants its images.
@@ -36,6 +36,7 @@ class Source:
         pending: weights that have been checked and not loaded yet; None when all is loaded.
         absent: tensors that the weights lack, because the run they are from had pruned them (its
             own classifier, mostly); nothing may depend on them.
+        nested: for a run that is used as a source, the `convgraft.plan.Plan` that it is made of.
     """
 
     spec: str
@@ -46,6 +47,7 @@ class Source:
     image_size: int
     pending: WeightsFile | None = None
     absent: tuple[str, ...] = ()
+    nested: object | None = None
 
     def survey(self, image_size: int | None = None) -> Survey:
         """Its taps for images of `image_size` pixels (its own size when not given)."""

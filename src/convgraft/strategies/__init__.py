@@ -1,4 +1,4 @@
-"""Strategies: ways of combining networks. Each is a file that writes a plan."""
+"""Strategies: ways of combining networks. Each is a file that writes a plan; losses go with it."""
 
 from convgraft.strategies.ingredients import (
     Ingredients,
@@ -6,14 +6,20 @@ from convgraft.strategies.ingredients import (
     source_names,
     source_ref,
 )
+from convgraft.strategies.losses import LOSSES, weighed, write_recipe
+from convgraft.strategies.recipe import Recipe
 from convgraft.strategies.table import STRATEGIES, Strategy, find_strategy
 
 __all__ = [
+    "LOSSES",
     "STRATEGIES",
     "Ingredients",
+    "Recipe",
     "Strategy",
     "StrategyOptions",
     "find_strategy",
     "source_names",
     "source_ref",
+    "weighed",
+    "write_recipe",
 ]

@@ -8,26 +8,45 @@ the default starts every wire at zero, so that pretrained features are not distu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
+from convgraft.errors import UsageError
 from convgraft.match import pair_by_shape, stage_ends
 from convgraft.plan import Plan, TapRef, Wire
 from convgraft.sources import Tap
 from convgraft.strategies.ingredients import Ingredients
 
+DIRECTIONS = ("both", "forward", "backward")
+
 
 def cross_skip(given: Ingredients) -> Plan:
     """The plan; three and more networks are wired each to the next."""
+    direction = given.options.direction
+    given.needs(
+        direction in DIRECTIONS, "wires have a direction", " or ".join(DIRECTIONS), direction
+    )
     wires: list[Wire] = []
     for left, right in pairwise(given.sources):
-        ends = [stage_ends(given.surveys[name].taps) for name in (left, right)]
-        for one, other in pair_by_shape(*ends):
+        for one, other in pair_by_shape(_blocks(given, left), _blocks(given, right)):
             here, there = TapRef(left, one.name), TapRef(right, other.name)
-            adapter = _adapter(one, other)
-            wires.append(Wire((here,), there, "add", adapter, given.options.start))
-            wires.append(Wire((there,), here, "add", adapter, given.options.start))
+            adapter = given.options.adapter or _adapter(one, other)
+            if direction != "backward":
+                wires.append(Wire((here,), there, "add", adapter, given.options.start))
+            if direction != "forward":
+                wires.append(Wire((there,), here, "add", adapter, given.options.start))
     head = given.dense_head("label", [given.features(name) for name in given.sources])
     return Plan(given.image_size, given.refs, tuple(wires), (head,))
+
+
+def _blocks(given: Ingredients, name: str) -> Sequence[Tap]:
+    """The blocks that are joined: the ends of all stages, or those selected."""
+    if not given.options.taps:
+        return stage_ends(given.surveys[name].taps)
+    chosen = [tap for tap in given.selected(name) if tap.is_map]
+    if not chosen:
+        raise UsageError(f'"{given.options.taps}" selects no map in source "{name}"')
+    return chosen
 
 
 def _adapter(one: Tap, other: Tap) -> str:

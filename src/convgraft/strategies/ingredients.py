@@ -7,34 +7,66 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from string import ascii_lowercase
 
-from convgraft.errors import PlanError, Problem, SourceError
-from convgraft.plan import Head, SourceRef, TapRef
-from convgraft.sources import Source, Survey
+from convgraft.errors import PlanError, Problem, SourceError, UsageError
+from convgraft.match import stage_ends
+from convgraft.plan import Head, Plan, SourceRef, TapRef
+from convgraft.sources import Source, Survey, Tap, parse_selection
+from convgraft.sources.select import tap_places
 
 
 @dataclass(frozen=True)
 class StrategyOptions:
-    """Choices within a strategy.
+    """Choices within strategies; each strategy reads those that its row in the table names.
 
     Attributes:
         start: how wires begin, `zero` (a no-op until training opens them) or `one`.
         hidden: widths of hidden dense layers in the head.
         dropout: before the classifier.
+        fusion: how a head over several networks makes one vector, a row of `FUSIONS`.
+        head: kind of the head over many taps, `linear`, `mlp` or `side`.
+        adapter: a row of `ADAPTERS`; empty: the strategy's own choice.
+        join: a row of `JOINS`; empty: the strategy's own choice.
+        taps: a selection of the taps to use; empty: the strategy's own choice.
+        at: where to cut, `TAP` or `TAP:TAP` (of the first and of the second network).
+        direction: `both`, `forward` (first to second network) or `backward`.
+        via: what a network hands on, `map`, `features` or `probabilities`.
+        into: the tap that it arrives at.
+        classifier: `new`, or `own` for the last network's, which then knows the data's classes.
+        vote: kind of an ensemble's vote.
+        filters: a bank of fixed kernels, what follows `filters/` in its name.
     """
 
     start: str = "zero"
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
+    fusion: str = "concat"
+    head: str = "linear"
+    adapter: str = ""
+    join: str = ""
+    taps: str = ""
+    at: str = ""
+    direction: str = "both"
+    via: str = "map"
+    into: str = "input"
+    classifier: str = "new"
+    vote: str = "average"
+    filters: str = "gaussian"
 
 
 @dataclass(frozen=True, eq=False)
 class Ingredients:
-    """Sources by name, and what they are to be combined for."""
+    """Sources by name, and what they are to be combined for.
+
+    Attributes:
+        classes: of the main label column.
+        columns: number of classes of every further label column, by name.
+    """
 
     sources: Mapping[str, Source]
     image_size: int
     classes: int
     options: StrategyOptions = field(default_factory=StrategyOptions)
+    columns: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def surveys(self) -> Mapping[str, Survey]:
@@ -62,17 +94,56 @@ class Ingredients:
         found = [tap for tap in taps if tap.kind == "features"] or list(taps[-2:-1])
         return TapRef(name, found[0].name)
 
-    def dense_head(self, name: str, inputs: Sequence[TapRef]) -> Head:
+    def logits(self, name: str) -> TapRef:
+        """A source's own answer."""
+        taps = self.surveys[name].taps
+        return TapRef(name, next((tap.name for tap in taps if tap.kind == "logits"), taps[-1].name))
+
+    def last_map(self, name: str) -> TapRef:
+        """The last map of a source that has more than one position, else its features."""
+        ends = stage_ends(self.surveys[name].taps)
+        return TapRef(name, ends[-1].name) if ends else self.features(name)
+
+    def side_taps(self, name: str) -> tuple[TapRef, ...]:
+        """The taps that a side head reads: those selected, or every block and the features."""
+        chosen = self.selected(name) if self.options.taps else _blocks(self.surveys[name].taps)
+        return tuple(TapRef(name, tap.name) for tap in chosen)
+
+    def selected(self, name: str) -> tuple[Tap, ...]:
+        """The taps that the options select in a source."""
+        taps = self.surveys[name].taps
+        selection = parse_selection(self.options.taps)
+        places = tap_places(taps, name)
+        return tuple(tap for tap in taps if selection.matches(places[tap.name]))
+
+    def dense_head(
+        self, name: str, inputs: Sequence[TapRef], column: str = "", fusion: str = "concat"
+    ) -> Head:
         """A linear head, or one with the hidden layers that the options ask for."""
-        hidden = self.options.hidden
+        hidden, dropout = self.options.hidden, self.options.dropout
         kind = "mlp" if hidden else "linear"
-        return Head(name, kind, tuple(inputs), self.classes, hidden, self.options.dropout)
+        classes = self.columns[column] if column else self.classes
+        return Head(name, kind, tuple(inputs), classes, hidden, dropout, fusion, column)
+
+    def needs(self, condition: bool, what: str, expected: str, found: str) -> None:
+        """Raise UsageError unless a condition holds."""
+        if not condition:
+            raise UsageError(what, expected=expected, found=found)
+
+
+def _blocks(taps: Sequence[Tap]) -> list[Tap]:
+    """Every block, or every activation where a network has few blocks, and the features."""
+    blocks = [tap for tap in taps if tap.kind in ("block", "features")]
+    if len(blocks) < 4:
+        return [tap for tap in taps if tap.kind in ("activation", "block", "features")]
+    return blocks
 
 
 def source_ref(name: str, source: Source) -> SourceRef:
     """An opened source as a plan names it."""
     own = source.preprocessing
-    return SourceRef(name, source.spec, source.classes, own.mean, own.std, own.size)
+    nested = source.nested if isinstance(source.nested, Plan) else None
+    return SourceRef(name, source.spec, source.classes, own.mean, own.std, own.size, nested)
 
 
 def source_names(count: int) -> list[str]:

@@ -14,7 +14,7 @@ from convgraft.compose import Composite, compose
 from convgraft.plan import Plan
 from convgraft.sources import Source
 from convgraft.strategies import STRATEGIES, Ingredients
-from convgraft.training import PRESETS, FreezePolicy
+from convgraft.training import PRESETS, FreezePolicy, Loss
 
 BASELINES = ("probe", "finetune")
 
@@ -28,6 +28,7 @@ class Arm:
         plan: what is trained.
         sources: the plan's sources, opened.
         policy: what learns.
+        loss: what is minimised; None: the cross-entropy of every trained answer.
         baseline: `probe` or `finetune` for a network by itself; empty for a join.
     """
 
@@ -35,6 +36,7 @@ class Arm:
     plan: Plan
     sources: Mapping[str, Source]
     policy: FreezePolicy
+    loss: Loss | None = None
     baseline: str = ""
 
 
@@ -53,7 +55,7 @@ def baseline_arms(given: Ingredients, tuned: FreezePolicy | None = None) -> list
         for name in given.sources:
             sources = {name: given.sources[name]}
             plan = strategy.write(replace(given, sources=sources))
-            arms.append(Arm(f"{baseline}-{name}", plan, sources, policy, baseline))
+            arms.append(Arm(f"{baseline}-{name}", plan, sources, policy, baseline=baseline))
     return arms
 
 
@@ -68,7 +70,8 @@ def average_of(given: Ingredients, baseline: str, members: Mapping[str, Composit
     state = {}
     for name, member in members.items():
         for key, tensor in member.state_dict().items():
-            state[key.replace("heads.label.", f"heads.{name}.", 1)] = tensor
+            own = key.removeprefix("heads.label.")
+            state[key if own == key else f"heads.{name}.{own}"] = tensor
     with torch.no_grad():
         average.load_state_dict(state, strict=True)
     return average.eval()

@@ -1,10 +1,15 @@
-"""Training: what learns (freeze policies), how (options), and the fit itself."""
+"""Training: what learns (freeze policies), towards what (losses), how (options), and the fit."""
 
+from convgraft.training.check import check_fit, class_counts
 from convgraft.training.evaluate import answers, evaluate
-from convgraft.training.fit import FitResult, check_fit, fit
-from convgraft.training.freeze import PRESETS, Freeze, FreezePolicy, read_policy, work_out
+from convgraft.training.fit import FitResult, fit
+from convgraft.training.freeze import Freeze, work_out
 from convgraft.training.metrics import Metrics, measure
+from convgraft.training.objective import Loss, Objective, Term, task_loss
 from convgraft.training.options import FitOptions
+from convgraft.training.policies import PRESETS, FreezePolicy, Phase, Rule, one_phase
+from convgraft.training.policy_file import read_policy
+from convgraft.training.ridge_start import start_adapters
 from convgraft.training.task import Task
 
 __all__ = [
@@ -13,13 +18,22 @@ __all__ = [
     "FitResult",
     "Freeze",
     "FreezePolicy",
+    "Loss",
     "Metrics",
+    "Objective",
+    "Phase",
+    "Rule",
     "Task",
+    "Term",
     "answers",
     "check_fit",
+    "class_counts",
     "evaluate",
     "fit",
     "measure",
+    "one_phase",
     "read_policy",
+    "start_adapters",
+    "task_loss",
     "work_out",
 ]

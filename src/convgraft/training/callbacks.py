@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 import lightning as lit
 from torch import Tensor
 
+from convgraft.compose import Composite
+from convgraft.training.freeze import Freeze
 from convgraft.training.module import FitModule, trainable_state
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -21,52 +23,76 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class BestWeights(lit.Callback):
     """Remembers the weights of the epoch whose validation was best, and the curve of all epochs.
 
-    Best is the highest top-1 of the plan's answer, the lower NLL among equals.
+    Best is the highest mean top-1 of the judged answers (or the highest of any, where one is
+    picked), the lower NLL among equals. One such memory goes through all stages of a fit.
+
+    Attributes:
+        epoch: the best one, counted over all stages; -1 before the first.
+        picked: the answer that was best there.
     """
 
-    def __init__(self, answer: str, patience: int | None) -> None:
-        self.answer, self.patience = answer, patience
+    def __init__(self, judged: Sequence[str], *, pick: bool, patience: int | None) -> None:
+        self.judged, self.pick, self.patience = tuple(judged), pick, patience
         self.epoch = -1
+        self.picked = self.judged[-1]
         self.seconds = 0.0
-        self._began = 0.0
         self.weights: dict[str, Tensor] = {}
         self.curve: list[dict[str, Any]] = []
+        self._changing: set[str] = set()
+        self._stage, self._stage_began = "", 0
+        self._began = 0.0
+
+    def enter(self, stage: str, freeze: Freeze, composite: Composite) -> None:
+        """A stage begins: what it trains is to be remembered, beside what changed before."""
+        self._changing |= set(trainable_state(composite, freeze))
+        self._stage, self._stage_began = stage, len(self.curve)
 
     def on_train_epoch_end(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
         """Score the epoch that ended."""
         assert isinstance(pl_module, FitModule)
         scores = {name: dict(score) for name, score in pl_module.scores.items()}
-        epoch = trainer.current_epoch
-        self.curve.append({"epoch": epoch, "train_loss": pl_module.mean_loss(), "val": scores})
-        if self.epoch < 0 or self._rank(epoch) > self._rank(self.epoch):
-            self.epoch = epoch
-            state = trainable_state(pl_module.composite, pl_module.freeze_map)
-            self.weights = {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
+        entry = {"epoch": len(self.curve), "train_loss": pl_module.mean_loss(), "val": scores}
+        shares = pl_module.balance.shares()
+        self.curve.append({**entry, "stage": self._stage, **({"shares": shares} if shares else {})})
+        newest = len(self.curve) - 1
+        if self.epoch < 0 or self._rank(newest) > self._rank(self.epoch):
+            self.epoch = newest
+            self.picked = max(self.judged, key=lambda name: _rank(scores[name]))
+            state = pl_module.composite.state_dict()
+            self.weights = {
+                name: tensor.detach().cpu().clone()
+                for name, tensor in state.items()
+                if name in self._changing
+            }
         self.seconds += time.monotonic() - self._began
 
     def on_train_epoch_start(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
-        """End the fit here if the last epochs brought nothing, also after a resume."""
+        """End the stage here if its last epochs brought nothing, also after a resume."""
         self._began = time.monotonic()
-        if self.patience is not None and len(self.curve) - 1 - self.epoch >= self.patience:
+        idle = len(self.curve) - 1 - max(self.epoch, self._stage_began)
+        if self.patience is not None and idle >= self.patience:
             raise OutOfPatience
 
     def _rank(self, epoch: int) -> tuple[float, float]:
-        score = self.curve[epoch]["val"][self.answer]
-        return score["top1"], -score["nll"]
+        ranks = [_rank(self.curve[epoch]["val"][name]) for name in self.judged]
+        if self.pick:
+            return max(ranks)
+        return sum(top1 for top1, _ in ranks) / len(ranks), sum(nll for _, nll in ranks)
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {
-            "epoch": self.epoch,
-            "seconds": self.seconds,
-            "weights": self.weights,
-            "curve": self.curve,
-        }
+        names = ("epoch", "picked", "seconds", "weights", "curve", "_stage_began")
+        return {name: getattr(self, name) for name in names} | {"changing": sorted(self._changing)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.epoch, self.seconds = state_dict["epoch"], state_dict["seconds"]
-        self.weights, self.curve = state_dict["weights"], state_dict["curve"]
+        self._changing |= set(state_dict["changing"])
+        for name in ("epoch", "picked", "seconds", "weights", "curve", "_stage_began"):
+            setattr(self, name, state_dict[name])
+
+
+def _rank(score: Mapping[str, float]) -> tuple[float, float]:
+    return score["top1"], -score["nll"]
 
 
 class Checkpoint(lit.Callback):
@@ -86,14 +112,14 @@ class Checkpoint(lit.Callback):
 
 
 class StepProgress(lit.Callback):
-    """Tells how many of all steps are done."""
+    """Tells how many of all steps are done, `before` of them in earlier stages."""
 
-    def __init__(self, report: Callable[[int, int], None]) -> None:
-        self.report = report
+    def __init__(self, report: Callable[[int, int], None], before: int, total: int) -> None:
+        self.report, self.before, self.total = report, before, total
 
     def on_train_batch_end(self, trainer: lit.Trainer, *args: Any, **kwargs: Any) -> None:
         """One step more."""
-        self.report(trainer.global_step, int(trainer.estimated_stepping_batches))
+        self.report(self.before + trainer.global_step, self.total)
 
 
 class OutOfPatience(Exception):  # noqa: N818 - it is no error

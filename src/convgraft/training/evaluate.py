@@ -11,6 +11,7 @@ from convgraft.compose import Composite
 from convgraft.data import Pixels
 from convgraft.errors import RunError
 from convgraft.training.metrics import Metrics, measure
+from convgraft.training.objective import MISSING
 
 
 @torch.inference_mode()
@@ -25,12 +26,13 @@ def answers(
     device = next(composite.parameters()).device
     was_training = composite.training
     composite.eval()
-    collected: dict[str, list[Tensor]] = {name: [] for name in composite.plan.outputs}
+    collected: dict[str, list[Tensor]] = {name: [] for name in composite.plan.answers}
     try:
         for start in range(0, len(images), batch_size):
             batch = images[start : start + batch_size].to(device)
-            for name, logits in composite(batch).items():
-                collected[name].append(logits.float().cpu())
+            outputs = composite(batch)
+            for name, logits in collected.items():
+                logits.append(outputs[name].float().cpu())
             if on_progress:
                 on_progress(min(start + batch_size, len(images)), len(images))
     finally:
@@ -45,8 +47,16 @@ def evaluate(
     batch_size: int = 128,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Metrics]:
-    """Metrics of every answer on decoded, labelled images."""
+    """Metrics of every answer on decoded images, over those whose label is known."""
     if not len(pixels.labels):
         raise RunError("there are no images to evaluate on")
     found = answers(composite, pixels.images, batch_size=batch_size, on_progress=on_progress)
-    return {name: measure(logits, pixels.labels) for name, logits in found.items()}
+    return {name: _measure(composite.plan.column(name), found[name], pixels) for name in found}
+
+
+def _measure(column: str, logits: Tensor, pixels: Pixels) -> Metrics:
+    labels = pixels.others[column] if column else pixels.labels
+    known = labels != MISSING
+    if not known.any():
+        raise RunError(f'no image has a label in column "{column}"')
+    return measure(logits[known], labels[known])

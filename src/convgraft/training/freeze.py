@@ -1,11 +1,4 @@
-"""Freeze policies: which parts of a composite learn, and how fast.
-
-A policy is a list of selections, each mapped to `frozen` or to a share of the learning rate; a
-later one overrules an earlier one. In a file:
-
-    "**": 0.1                # every source, at a tenth of the rate
-    "a:layer1*": frozen
-    heads: 1
+"""A freeze policy worked out for one composite: every weight's rate, every held module.
 
 Frozen means frozen: no gradient, and the module stays in evaluation mode whatever calls `train()`,
 so that batch norm's running statistics do not move either.
@@ -15,100 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+
+from torch import nn
 
 from convgraft.compose import Composite
-from convgraft.errors import UsageError, near_miss
-from convgraft.plan.located import Located, read_yaml
-from convgraft.sources import Place, Selection, Survey, parse_selection
-
-FROZEN = "frozen"
-
-
-@dataclass(frozen=True)
-class FreezePolicy:
-    """Selections and their rates, 0 for frozen, in order of growing priority."""
-
-    name: str
-    rules: tuple[tuple[str, float], ...]
-
-    @cached_property
-    def _selections(self) -> tuple[tuple[Selection, float], ...]:
-        return tuple((parse_selection(text), rate) for text, rate in self.rules)
-
-    def rate(self, place: Place) -> float:
-        """The share of the learning rate that a place learns at."""
-        rates = [rate for selection, rate in self._selections if selection.covers(place)]
-        return rates[-1] if rates else 1.0
-
-    def idle_rules(self, places: list[Place]) -> list[str]:
-        """Selections that cover none of these places."""
-        return [
-            str(selection)
-            for selection, _ in self._selections
-            if not any(selection.covers(place) for place in places)
-        ]
-
-
-_ADDED = (("adapters", 1.0), ("joins", 1.0), ("heads", 1.0))
-PRESETS: Mapping[str, FreezePolicy] = {
-    policy.name: policy
-    for policy in (
-        FreezePolicy(
-            "heads-only", (("**", 0.0), ("adapters", 0.0), ("joins", 0.0), ("heads", 1.0))
-        ),
-        FreezePolicy("adapters-only", (("**", 0.0), *_ADDED)),
-        FreezePolicy("discriminative", (("**", 0.1), *_ADDED)),
-        FreezePolicy("all", (("**", 1.0), *_ADDED)),
-    )
-}
-
-
-def read_policy(name: str) -> FreezePolicy:
-    """A preset by name, or a policy file; raises UsageError or PlanError (with line and column)."""
-    if name in PRESETS:
-        return PRESETS[name]
-    path = Path(name)
-    if not path.is_file():
-        raise UsageError(
-            f'there is no freeze policy called "{name}"',
-            expected=f"{', '.join(PRESETS)}, or a YAML file",
-            hint=near_miss(name, PRESETS),
-        )
-    reader = Located(path.name)
-    entries = reader.entries(read_yaml(path.read_text(encoding="utf-8"), path.name))
-    rules: list[tuple[str, float]] = []
-    for selection, (key, value) in entries.items():
-        rate = reader.scalar(value, _read_rate, "frozen, or a share of the learning rate", 1.0)
-        try:
-            parse_selection(selection)
-        except UsageError as error:
-            reader.complain(key, error.what, expected=error.expected, hint=error.hint)
-        rules.append((selection, rate))
-    reader.finish()
-    return FreezePolicy(path.name, tuple(rules))
-
-
-def _read_rate(text: str) -> float:
-    if text == FROZEN:
-        return 0.0
-    rate = float(text)
-    if not 0 <= rate < float("inf"):
-        raise ValueError(text)
-    return rate
+from convgraft.errors import UsageError
+from convgraft.sources import Place, Survey
+from convgraft.training.policies import PRESETS, FreezePolicy, Phase
 
 
 @dataclass(frozen=True)
 class Freeze:
-    """A policy worked out for one composite.
+    """One phase of a policy worked out for one composite.
 
     Attributes:
         rates: parameter name to its share of the learning rate; 0 is frozen.
+        decays: parameter name to its share of the weight decay.
         held: paths of the modules that stay in evaluation mode.
     """
 
     rates: Mapping[str, float]
+    decays: Mapping[str, float]
     held: frozenset[str]
 
     @property
@@ -118,29 +38,59 @@ class Freeze:
 
 
 def work_out(policy: FreezePolicy, composite: Composite) -> Freeze:
-    """Ask the policy about every weight and module; raises UsageError where nothing would learn.
+    """What the policy's last phase lets learn; raises as `work_out_phases` does."""
+    return work_out_phases(policy, composite)[-1]
+
+
+def work_out_phases(policy: FreezePolicy, composite: Composite) -> tuple[Freeze, ...]:
+    """Ask each phase about every weight and module; raises UsageError where nothing would learn.
 
     A selection of a policy file that covers nothing is a mistake too.
     """
     places = _Places(composite)
     modules = {path: places.of(path) for path, _ in composite.named_modules() if "." in path}
-    rates = {name: policy.rate(places.of(name)) for name, _ in composite.named_parameters()}
-    if policy.name not in PRESETS:
-        idle = policy.idle_rules([*modules.values(), *map(places.of, rates)])
+    weights = {name: places.of(name) for name, _ in composite.named_parameters()}
+    for phase in policy.phases if policy.name not in PRESETS else ():
+        idle = phase.idle_rules([*modules.values(), *weights.values()])
         if idle:
             raise UsageError(f'the freeze policy selects nothing with "{idle[0]}"')
+    return tuple(_phase(phase, policy.name, composite, modules, weights) for phase in policy.phases)
+
+
+def _phase(
+    phase: Phase,
+    policy: str,
+    composite: Composite,
+    modules: Mapping[str, Place],
+    weights: Mapping[str, Place],
+) -> Freeze:
+    rules = {name: phase.rule(place) for name, place in weights.items()}
+    rates = {name: rule.rate_at(weights[name]) for name, rule in rules.items()}
     if not any(rates.values()):
+        named = f' in phase "{phase.name}"' if phase.name != policy else ""
         raise UsageError(
-            f'with the freeze policy "{policy.name}" nothing learns',
+            f'with the freeze policy "{policy}" nothing learns{named}',
             found=f"{len(rates)} weights, all frozen",
             hint="a head with weights, or --freeze all",
         )
-    return Freeze(rates, _held(composite, policy, modules, rates))
+    decays = {name: rule.weight_decay for name, rule in rules.items()}
+    held = _held(composite, phase, modules, rates) | _still(composite, phase, modules)
+    return Freeze(rates, decays, held)
+
+
+def _still(composite: Composite, phase: Phase, modules: Mapping[str, Place]) -> frozenset[str]:
+    """Batch norms whose statistics the phase keeps, while their weights may learn."""
+    norms = (
+        path
+        for path, m in composite.named_modules()
+        if isinstance(m, nn.modules.batchnorm._BatchNorm)
+    )
+    return frozenset(p for p in norms if p in modules and not phase.rule(modules[p]).statistics)
 
 
 def _held(
     composite: Composite,
-    policy: FreezePolicy,
+    phase: Phase,
     modules: Mapping[str, Place],
     rates: Mapping[str, float],
 ) -> frozenset[str]:
@@ -156,7 +106,7 @@ def _held(
         if children:
             frozen = not any(own) and all(child in held for child in children)
         else:
-            frozen = not any(own) if own else policy.rate(modules[path]) == 0
+            frozen = not any(own) if own else phase.rule(modules[path]).rate == 0
         if frozen:
             held.add(path)
     return frozenset(held)

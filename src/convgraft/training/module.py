@@ -13,43 +13,57 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from convgraft.compose import Composite
-from convgraft.errors import RunError
+from convgraft.errors import RunError, UsageError
+from convgraft.training.balance import BALANCES
 from convgraft.training.freeze import Freeze
+from convgraft.training.objective import MISSING, Labels, Objective
 from convgraft.training.options import FitOptions
 
 WARM_UP = 0.05
 
 
 class FitModule(lit.LightningModule):
-    """Trains a composite on labels; every trained answer has its own cross-entropy, summed.
+    """Trains a composite for one stage of a fit.
 
-    After each validation, `scores` holds for every answer its top-1 and its NLL.
+    After each validation, `scores` holds for every answer its top-1 and its NLL over the images
+    whose label is known.
     """
 
-    def __init__(self, composite: Composite, freeze: Freeze, options: FitOptions) -> None:
+    def __init__(
+        self,
+        composite: Composite,
+        freeze: Freeze,
+        objective: Objective,
+        options: FitOptions,
+        *,
+        number: int = 0,
+    ) -> None:
         super().__init__()
         self.composite = composite
         self.freeze_map = freeze
+        self.objective = objective
         self.options = options
+        self.number = number
+        self.balance = BALANCES[objective.balance](len(objective.terms))
         self.scores: dict[str, dict[str, float]] = {}
         self._losses: list[Tensor] = []
-        self._validation: list[tuple[Tensor, dict[str, Tensor]]] = []
+        self._validation: list[tuple[Labels, dict[str, Tensor]]] = []
+        self._shared: Tensor | None = None
 
     def on_train_epoch_start(self) -> None:
-        """What is random in an epoch (dropout) depends on the seed and the epoch alone."""
-        torch.manual_seed(self.options.seed * 100_003 + self.current_epoch)
+        """What is random in an epoch (dropout) depends on seed, stage and epoch alone."""
+        seed = stage_seed(self.options.seed, self.number)
+        torch.manual_seed(seed * 100_003 + self.current_epoch)
         self._losses = []
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        """The summed loss of one batch; raises RunError where it is not a finite number."""
+    def training_step(self, batch: tuple[Tensor, Labels], index: int) -> Tensor:
+        """The loss of one batch; raises RunError where it is not a finite number."""
         images, labels = batch
         outputs = self.composite(images)
-        smoothing = self.options.label_smoothing
-        losses = [
-            F.cross_entropy(outputs[name], labels, label_smoothing=smoothing)
-            for name in self.composite.plan.trained
-        ]
-        loss = torch.stack(losses).sum()
+        losses = self.objective.losses(
+            self.composite.plan, outputs, labels, self.options.label_smoothing
+        )
+        loss = self.balance(losses, self._shared_weight(losses))
         if index % 50 == 0 and not torch.isfinite(loss):
             raise RunError(
                 f"the loss became {loss.item()}",
@@ -58,6 +72,23 @@ class FitModule(lit.LightningModule):
             )
         self._losses.append(loss.detach())
         return loss
+
+    def _shared_weight(self, losses: list[Tensor]) -> Tensor | None:
+        """For `gradnorm`, the last learning weight that all losses depend on."""
+        if self.objective.balance != "gradnorm" or self._shared is not None:
+            return self._shared
+        weights = [p for p in self.composite.parameters() if p.requires_grad and p.dim() > 1]
+        for loss in losses:
+            grads = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
+            weights = [w for w, grad in zip(weights, grads, strict=True) if grad is not None]
+        if not weights:
+            raise UsageError(
+                "gradnorm balances the pull of tasks at weights that they share and that learn",
+                found="none",
+                hint="--balance uncertainty, or a freeze policy that lets the trunk learn",
+            )
+        self._shared = weights[-1]
+        return self._shared
 
     def mean_loss(self) -> float:
         """The mean training loss of the epoch so far; raises RunError where it is no number."""
@@ -73,25 +104,29 @@ class FitModule(lit.LightningModule):
         """Forget the last validation."""
         self._validation = []
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, Labels], index: int) -> None:
         """Keep the answers."""
         images, labels = batch
-        self._validation.append((labels, self.composite(images)))
+        outputs = self.composite(images)
+        answers = {name: outputs[name] for name in self.composite.plan.answers}
+        self._validation.append((labels, answers))
 
     def on_validation_epoch_end(self) -> None:
         """Score every answer over the whole validation part."""
-        labels = torch.cat([labels for labels, _ in self._validation])
-        for name in self.composite.plan.outputs:
-            logits = torch.cat([outputs[name] for _, outputs in self._validation]).float()
-            self.scores[name] = {
-                "top1": (logits.argmax(1) == labels).float().mean().item(),
-                "nll": F.cross_entropy(logits, labels).item(),
-            }
+        plan = self.composite.plan
+        for name in plan.answers:
+            column = plan.column(name)
+            labels = torch.cat([labels[column] for labels, _ in self._validation])
+            logits = torch.cat([answers[name] for _, answers in self._validation]).float()
+            known = labels != MISSING
+            self.scores[name] = _score(logits[known], labels[known])
 
     def configure_optimizers(self) -> Any:
-        """One parameter group per rate, with and without weight decay."""
+        """One parameter group per rate and weight decay."""
         options = self.options
         groups = parameter_groups(self.composite, self.freeze_map, options)
+        if own := list(self.balance.parameters()):
+            groups.append({"params": own, "lr": options.rate, "weight_decay": 0.0})
         optimiser: torch.optim.Optimizer
         if options.optimiser == "sgd":
             optimiser = torch.optim.SGD(groups, lr=options.rate, momentum=0.9, nesterov=True)
@@ -104,23 +139,46 @@ class FitModule(lit.LightningModule):
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Also which stage this is, and what learns in it."""
+        checkpoint["convgraft"] = {"stage": self.number, "rates": dict(self.freeze_map.rates)}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse the state of another fit."""
+        if checkpoint.get("convgraft", {}).get("rates") != dict(self.freeze_map.rates):
+            raise UsageError(
+                "the checkpoint is of a fit in which other weights learned",
+                hint="another checkpoint, or the freeze policy that it was made with",
+            )
+
+
+def stage_seed(seed: int, number: int) -> int:
+    """A seed of its own for each stage; the first one has the fit's."""
+    return seed + 1_000_003 * number
+
+
+def _score(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    if not len(labels):
+        return {"top1": 0.0, "nll": math.inf}
+    return {
+        "top1": (logits.argmax(1) == labels).float().mean().item(),
+        "nll": F.cross_entropy(logits, labels).item(),
+    }
+
 
 def parameter_groups(
     composite: Composite, freeze: Freeze, options: FitOptions
 ) -> list[dict[str, Any]]:
     """Trainable parameters by rate and decay, in the order of the state dict."""
-    groups: dict[tuple[float, bool], list[Tensor]] = {}
+    groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in composite.named_parameters():
         rate = freeze.rates[name]
+        decay = options.weight_decay * freeze.decays[name] if parameter.dim() > 1 else 0.0
         if rate > 0:
-            groups.setdefault((rate, parameter.dim() > 1), []).append(parameter)
+            groups.setdefault((rate, decay), []).append(parameter)
     return [
-        {
-            "params": parameters,
-            "lr": options.rate * rate,
-            "weight_decay": options.weight_decay if decays else 0.0,
-        }
-        for (rate, decays), parameters in groups.items()
+        {"params": parameters, "lr": options.rate * rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from convgraft.data import BrokenImage, ImageSet, Pixels, Split, load_pixels
@@ -35,8 +35,14 @@ class Task:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names, in label order."""
+        """Class names of the main label column, in label order."""
         return self.images.classes
+
+    @property
+    def columns(self) -> Mapping[str, tuple[str, ...]]:
+        """Class names by label column: `""` is the main one, then the others by name."""
+        others = {name: column.classes for name, column in self.images.others.items()}
+        return {"": self.classes, **others}
 
     @property
     def broken(self) -> tuple[BrokenImage, ...]:

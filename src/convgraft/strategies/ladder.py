@@ -1,0 +1,29 @@
+"""A side head over all taps of frozen networks; nothing upstream changes.
+
+Every selected tap is pooled, standardised and read by one head: linear or MLP over all of them
+(Head2Toe, Evci et al. 2022), or a gated side network that climbs them (Sung et al. 2022).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from convgraft.errors import UsageError
+from convgraft.plan import Plan
+from convgraft.strategies.ingredients import Ingredients
+
+
+def ladder(given: Ingredients) -> Plan:
+    """The plan: no wires, one head over the selected taps of all networks."""
+    kinds = ("linear", "mlp", "side")
+    kind = given.options.head
+    given.needs(kind in kinds, "a ladder's head has a kind", ", ".join(kinds), kind)
+    taps = [ref for name in given.sources for ref in given.side_taps(name)]
+    if not taps:
+        raise UsageError(f'"{given.options.taps}" selects no tap')
+    head = given.dense_head("label", taps)
+    if kind == "mlp" and not head.hidden:
+        head = replace(head, kind="mlp", hidden=(256,))
+    if kind == "side":
+        head = replace(head, kind="side", hidden=())
+    return Plan(given.image_size, given.refs, (), (head,))

@@ -1,0 +1,97 @@
+"""How the losses of several tasks are weighed against each other.
+
+constant      as the plan's weights say
+uncertainty   each by a learned noise of its task (Kendall et al. 2018)
+gradnorm      so that all tasks pull equally hard at the shared weights, those that learn slower
+              a little harder (Chen et al. 2018)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+GRADNORM_ALPHA = 1.5
+GRADNORM_RATE = 0.025
+
+
+class Constant(nn.Module):
+    """The plain sum."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+
+    def forward(self, losses: Sequence[Tensor], shared: Tensor | None) -> Tensor:
+        """The sum of scalars."""
+        return torch.stack(list(losses)).sum()
+
+    def shares(self) -> list[float]:
+        """The weights that the losses have come to; empty where they have none of their own."""
+        return []
+
+
+class Uncertainty(nn.Module):
+    """sum of exp(-s_i) loss_i + s_i / 2 with learned s_i, the logarithm of a task's variance."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.log_variance = nn.Parameter(torch.zeros(count))
+
+    def forward(self, losses: Sequence[Tensor], shared: Tensor | None) -> Tensor:
+        """The weighed sum of scalars."""
+        return (
+            torch.stack(list(losses)) * (-self.log_variance).exp() + self.log_variance / 2
+        ).sum()
+
+    def shares(self) -> list[float]:
+        """exp(-s_i)."""
+        return (-self.log_variance.detach()).exp().tolist()
+
+
+class GradNorm(nn.Module):
+    """sum of w_i loss_i; w_i move so that |w_i d loss_i / d shared| come to their common mean.
+
+    A task whose loss fell less than the others' is meant to pull harder, by its relative inverse
+    rate to the power alpha. The w_i are positive and sum to the number of tasks.
+    """
+
+    weights: Tensor
+    first: Tensor
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.ones(count))
+        self.register_buffer("first", torch.zeros(count))
+
+    def forward(self, losses: Sequence[Tensor], shared: Tensor | None) -> Tensor:
+        """The weighed sum of scalars; while training also one step of the weights."""
+        stacked = torch.stack(list(losses))
+        if torch.is_grad_enabled() and self.training and shared is not None:
+            self._step(losses, shared)
+        return (stacked * self.weights).sum()
+
+    def _step(self, losses: Sequence[Tensor], shared: Tensor) -> None:
+        values = torch.stack(list(losses)).detach()
+        if not self.first.any():
+            self.first.copy_(values)
+        grads = [torch.autograd.grad(loss, shared, retain_graph=True)[0] for loss in losses]
+        norms = torch.stack([grad.norm() for grad in grads])
+        rates = values / self.first.clamp(min=1e-8)
+        pulls = self.weights * norms
+        goal = pulls.mean() * (rates / rates.mean().clamp(min=1e-8)) ** GRADNORM_ALPHA
+        moved = self.weights - GRADNORM_RATE * torch.sign(pulls - goal) * norms / norms.mean()
+        moved = moved.clamp(min=0.05)
+        self.weights.copy_(moved * len(losses) / moved.sum())
+
+    def shares(self) -> list[float]:
+        """The weights."""
+        return self.weights.tolist()
+
+
+BALANCES: Mapping[str, type[Constant] | type[Uncertainty] | type[GradNorm]] = {
+    "constant": Constant,
+    "uncertainty": Uncertainty,
+    "gradnorm": GradNorm,
+}

@@ -1,0 +1,102 @@
+"""Statistics for heads from a pass over training images, before the first step.
+
+A head standardises what it reads. Where everything upstream is frozen, mean and variance of that
+are fixed numbers: they are computed once, in float64, and kept, instead of being followed batch by
+batch. Elsewhere they begin at what the untrained composite gives, so that a fit of few steps does
+not end before its running statistics have come near.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import torch
+from torch import Tensor, fx, nn
+
+from convgraft.compose import Composite
+from convgraft.training.evaluate import answers
+
+_Norm = nn.modules.batchnorm._BatchNorm
+
+
+def standardisers(composite: Composite, held: Collection[str]) -> tuple[set[str], set[str]]:
+    """Paths of the weightless norms in heads: those whose inputs cannot change, and the others.
+
+    Args:
+        held: paths of the modules that are held in evaluation mode.
+    """
+    steady: set[fx.Node] = set()
+    fixed: set[str] = set()
+    moving: set[str] = set()
+    for node in composite.train_graph.nodes:
+        is_fixed = all(argument in steady for argument in node.all_input_nodes)
+        if node.op == "call_module" and str(node.target).startswith("heads."):
+            (fixed if is_fixed else moving).update(_norms(composite, str(node.target)))
+        if is_fixed and _is_steady(node, held):
+            steady.add(node)
+    return fixed, moving
+
+
+def _norms(composite: Composite, head: str) -> list[str]:
+    modules = composite.get_submodule(head).named_modules()
+    return [f"{head}.{name}" for name, m in modules if isinstance(m, _Norm) and not m.affine]
+
+
+def _is_steady(node: fx.Node, held: Collection[str]) -> bool:
+    """Whether a node computes the same from the same, as long as `held` is held."""
+    target = str(node.target)
+    if node.op == "call_module":
+        parts = target.split(".")
+        around = {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
+        return target.startswith("preprocess.") or bool(around & set(held))
+    if node.op == "call_function" and "origin" in node.meta:
+        return f"sources.{node.meta['origin'][0]}" in held
+    return node.op != "get_attr" or any(target.startswith(f"{path}.") for path in held)
+
+
+def calibrate(
+    composite: Composite,
+    images: Tensor,
+    norms: Collection[str],
+    on_progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Set the running statistics of those norms to the exact ones over `images`, in place.
+
+    Args:
+        images: [N, 3, S, S] as the composite takes them.
+    """
+    sums = {path: _Moments() for path in norms}
+    hooks = [
+        composite.get_submodule(path).register_forward_pre_hook(moments.add)
+        for path, moments in sums.items()
+    ]
+    try:
+        answers(composite, images, on_progress=on_progress)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for path, moments in sums.items():
+        norm = composite.get_submodule(path)
+        assert isinstance(norm, _Norm)
+        moments.write(norm)
+
+
+class _Moments:
+    """Sums over all values of each channel, in float64."""
+
+    def __init__(self) -> None:
+        self.count, self.first, self.second = 0, torch.zeros(1), torch.zeros(1)
+
+    def add(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        values = inputs[0].detach().double().transpose(0, 1).flatten(1)
+        self.count += values.shape[1]
+        self.first = self.first + values.sum(1).cpu()
+        self.second = self.second + values.square().sum(1).cpu()
+
+    def write(self, norm: _Norm) -> None:
+        mean = self.first / self.count
+        variance = (self.second / self.count - mean.square()).clamp(min=0)
+        variance = variance * self.count / max(1, self.count - 1)
+        assert norm.running_mean is not None and norm.running_var is not None
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
