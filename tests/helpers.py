@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_flatten
 
 from convgraft.plan import Head, Plan, SourceRef, TapRef, Wire
 from convgraft.sources import Source, source
+from convgraft.sources.zoo import CifarResNet
 
 tap = TapRef.parse
 
@@ -40,6 +41,14 @@ class Tiny(nn.Module):
 def opened(spec: str, *, classes: int | None = None, seed: int = 0) -> Source:
     """A source by its spec, opened once for all tests; nothing may change its module."""
     return source(spec, classes=classes, seed=seed)
+
+
+@lru_cache(maxsize=32)
+def small(seed: int = 0, *, classes: int = 10) -> Source:
+    """A CIFAR ResNet of depth 8 as a source; nothing may change its module."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return source(CifarResNet(8, classes))
 
 
 def images(size: int = 32, count: int = 2, *, seed: int = 1) -> Tensor:

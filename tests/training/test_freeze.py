@@ -9,10 +9,54 @@ import pytest
 import torch
 
 from convgraft.compose import Composite, compose
+from convgraft.data import open_images, split_images
 from convgraft.errors import PlanError, UsageError
-from convgraft.strategies import STRATEGIES, Ingredients
-from convgraft.training import PRESETS, FitOptions, FreezePolicy, Task, fit, one_phase, read_policy, work_out
+from convgraft.strategies import LOSSES, STRATEGIES, Ingredients
+from convgraft.studies import Arm, Design, build_arm
+from convgraft.training import (
+    PRESETS,
+    FitOptions,
+    FitResult,
+    Task,
+    fit,
+    one_phase,
+    read_policy,
+    work_out,
+)
 from convgraft.training.freeze import apply_freeze
+from convgraft.training.stages import plan_stages
+from helpers import small
+
+NOTHING_LEARNS = {
+    # these presets keep the adapter from what the default loss of a stitch is about
+    ("stitch", "heads-only"),
+    ("stitch", "lp-ft"),
+}
+FITS = {
+    # for each loss, a plan that it fits
+    "task": "multitask",
+    "mse": "stitch",
+    "final": "stitch",
+    "two-stage": "stitch",
+    "co-learning": "cross-skip",
+    "distil": "distil",
+}
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    """Sixty digits, and whether each is odd; of some that is not known."""
+    file = tmp_path_factory.mktemp("labels") / "map.yaml"
+    file.write_text("parity: {0: even, 1: odd, 2: even, 3: odd, 4: even, 5: odd}\n")
+    images = open_images("digits", label_map=file)
+    return Task(images, split_images(images, seed=0, limit=60), 8)
+
+
+def designed(design: Design) -> Arm:
+    """The arm of a design, from two small networks."""
+    columns = {"parity": 2} if design.strategy == "multitask" else {}
+    given = Ingredients({"a": small(), "b": small(1)}, 8, 10, columns=columns)
+    return build_arm(design, given)
 
 
 def hashes(composite: Composite) -> dict[str, str]:
@@ -22,28 +66,85 @@ def hashes(composite: Composite) -> dict[str, str]:
     }
 
 
-def frozen_tensors(composite: Composite, policy: FreezePolicy) -> set[str]:
-    """Frozen weights, and every tensor of held modules."""
-    freeze = work_out(policy, composite)
-    held = {n for n in composite.state_dict() if n.rpartition(".")[0] in freeze.held}
-    return held | set(freeze.frozen)
+def frozen_tensors(composite: Composite, arm: Arm, options: FitOptions) -> set[str]:
+    """Weights that are frozen in every stage, and buffers that every stage holds."""
+    assert arm.loss is not None
+    frozen = set(composite.state_dict())
+    for stage in plan_stages(composite, arm.policy, arm.loss, options):
+        weights, held = stage.freeze.rates, stage.freeze.held
+        frozen -= {
+            n for n in frozen if (weights[n] if n in weights else n.rpartition(".")[0] not in held)
+        }
+    return frozen
 
 
+def trained(arm: Arm, task: Task) -> tuple[FitResult, dict[str, str], set[str]]:
+    """What a fit gave, the hashes before it, and what was frozen all the time."""
+    composite = compose(arm.plan, arm.sources)
+    options = FitOptions(epochs=4 if len(arm.policy.phases) > 1 else 2, batch_size=30)
+    frozen, before = frozen_tensors(composite, arm, options), hashes(composite)
+    return fit(composite, task, arm.policy, options, loss=arm.loss), before, frozen
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("preset", PRESETS)
-def test_frozen_tensors_are_equal_by_hash_after_fit(
-    strategy: str, preset: str, given: Ingredients, digits_task: Task
-) -> None:
-    composite = compose(STRATEGIES[strategy].write(given), given.sources)
-    policy = PRESETS[preset]
-    frozen = frozen_tensors(composite, policy)
-    before = hashes(composite)
-    result = fit(composite, digits_task, policy, FitOptions(epochs=1, batch_size=50))
+def test_frozen_tensors_are_equal_by_hash_after_fit(strategy: str, preset: str, task: Task) -> None:
+    arm = designed(Design(strategy, freeze=preset))
+    if (strategy, preset) in NOTHING_LEARNS:
+        with pytest.raises(UsageError, match="nothing that learns"):
+            trained(arm, task)
+        return
+    result, before, frozen = trained(arm, task)
     after = hashes(result.composite)
-    assert {name for name in frozen if before[name] != after[name]} == set()
-    assert any(before[name] != after[name] for name in before if name not in frozen)
+    assert {name for name in after if name in frozen and before[name] != after[name]} == set()
+    assert any(before[name] != after[name] for name in after if name not in frozen)
     if preset in ("heads-only", "adapters-only"):
         assert {n for n in before if n.startswith("sources.")} <= frozen
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_leaves_what_is_frozen_alone(loss: str, task: Task) -> None:
+    arm = designed(Design(FITS[loss], loss=loss))
+    result, before, frozen = trained(arm, task)
+    after = hashes(result.composite)
+    assert {name for name in after if name in frozen and before[name] != after[name]} == set()
+    assert any(before[name] != after[name] for name in after if name not in frozen)
+
+
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if FITS[loss] in ("stitch", "distil")])
+def test_teachers_are_frozen_whatever_the_policy_says(loss: str, task: Task) -> None:
+    arm = designed(Design(FITS[loss], freeze="all", loss=loss))
+    assert arm.loss is not None
+    composite = compose(arm.plan, arm.sources)
+    before = hashes(composite)
+    fit(composite, task, arm.policy, FitOptions(2, 30), loss=arm.loss)
+    after = hashes(composite)  # trained in place; the result has no teacher any more
+    places = tuple(f"sources.{name}." for name in arm.loss.teachers)
+    teachers = {name for name in before if name.startswith(places)}
+    assert teachers
+    assert {name for name in teachers if before[name] != after[name]} == set()
+    assert any(before[n] != after[n] for n in before if n.startswith("sources.a."))
+
+
+@pytest.mark.parametrize("learn", [False, True])
+def test_filters_learn_when_asked(learn: bool, task: Task) -> None:
+    arm = designed(Design("fixed-filters", learn_filters=learn))
+    result, before, _ = trained(arm, task)
+    after = hashes(result.composite)
+    moved = {name for name in after if before[name] != after[name]}
+    filters = {"sources.filters_a.filter.weight", "sources.filters_b.filter.weight"}
+    assert filters & moved == (filters if learn else set())
+    assert not {name for name in moved if name.startswith(("sources.a.", "sources.b."))}
+
+
+@pytest.mark.parametrize("balance", ["uncertainty", "gradnorm"])
+def test_tasks_that_are_balanced_leave_what_is_frozen_alone(balance: str, task: Task) -> None:
+    arm = designed(Design("multitask", freeze="all", balance=balance))
+    result, before, frozen = trained(arm, task)
+    after = hashes(result.composite)
+    assert {name for name in frozen if before[name] != after[name]} == set()
+    assert all(len(epoch["shares"]) == 2 for epoch in result.curve)
 
 
 def test_every_trainable_weight_learns_where_everything_is_open(
@@ -78,9 +179,7 @@ def test_freezing_all_weights_of_a_batch_norm_holds_its_statistics(given: Ingred
 
 def test_rules_by_depth_kind_and_exclusion(given: Ingredients) -> None:
     composite = compose(STRATEGIES["parallel"].write(given), given.sources)
-    policy = one_phase(
-        "mine", ("depth:0..0.4", 0.0), ("b:**", 0.5), ("!a:**, !b:layer1", 0.25)
-    )
+    policy = one_phase("mine", ("depth:0..0.4", 0.0), ("b:**", 0.5), ("!a:**, !b:layer1", 0.25))
     freeze = work_out(policy, composite)
     assert freeze.rates["sources.a.conv1.weight"] == 0
     assert freeze.rates["sources.a.layer3.2.conv1.weight"] == 1
@@ -116,7 +215,13 @@ def test_policy_files_say_where_they_are_wrong(tmp_path: Path, text: str, messag
 def test_a_rule_that_selects_nothing_is_a_mistake(given: Ingredients) -> None:
     composite = compose(STRATEGIES["parallel"].write(given), given.sources)
     with pytest.raises(UsageError, match=r"a:leyer1"):
-        work_out(one_phase("mine", ("a:leyer1", 0.0),), composite)
+        work_out(
+            one_phase(
+                "mine",
+                ("a:leyer1", 0.0),
+            ),
+            composite,
+        )
 
 
 def test_a_policy_under_which_nothing_learns_is_refused(given: Ingredients) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +20,12 @@ def evaluate(
         str, typer.Argument(metavar="RUN|SOURCE", help="A run folder or ARCH@WEIGHTS.")
     ],
     data: Annotated[str, typer.Argument(metavar="DATA", help="Class folders, Parquet, or digits.")],
-    target: Annotated[str | None, typer.Option(help="Label column of a Parquet set.")] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="Label column of a Parquet set, the main one first.")
+    ] = None,
+    label_map: Annotated[
+        Path | None, typer.Option(help="File of further label columns made from the classes.")
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help="train, val or test; the run's own test part by default.")
     ] = None,
@@ -41,11 +47,11 @@ def evaluate(
     from convgraft.training import evaluate as measure
 
     folder = Path(network)
-    images = open_images(data, target=target)
+    images = open_images(data, target=target or None, label_map=label_map)
     if folder.is_dir():
-        composite, order = _open_run(folder, images, trust_python)
+        composite, orders = _open_run(folder, images, trust_python)
     else:
-        composite, order = _open_source(network, images, image_size), None
+        composite, orders = _open_source(network, images, image_size), {}
     indices, part = _choose_part(images, split, folder)
     with progress() as report:
         pixels = load_pixels(
@@ -55,7 +61,7 @@ def evaluate(
             strict=strict,
             on_progress=lambda done, total: report("read images", done, total),
         )
-        pixels = _relabelled(pixels, order)
+        pixels = _relabelled(pixels, orders)
         metrics = measure(
             composite,
             pixels,
@@ -86,20 +92,29 @@ def evaluate(
     print_table(f"{network} on {data} ({part})", header, rows)
 
 
-def _open_run(folder: Path, images: ImageSet, trust_python: bool) -> tuple[Composite, list[int]]:
-    """The run's network, and for each class of the data its place among the run's classes."""
-    from convgraft.errors import DataError
+def _open_run(
+    folder: Path, images: ImageSet, trust_python: bool
+) -> tuple[Composite, dict[str, list[int]]]:
+    """The run's network, and by label column each class's place among the run's classes."""
     from convgraft.export import load
 
     run = load(folder, trust_python=trust_python)
-    unknown = [name for name in images.classes if name not in run.labels]
+    others = {name: c.classes for name, c in images.others.items() if name in run.columns}
+    orders = {name: _order(run.columns[name], classes) for name, classes in others.items()}
+    return run.composite, {"": _order(run.labels, images.classes), **orders}
+
+
+def _order(known: Sequence[str], classes: Sequence[str]) -> list[int]:
+    from convgraft.errors import DataError
+
+    unknown = [name for name in classes if name not in known]
     if unknown:
         raise DataError(
             f'the run does not know the class "{unknown[0]}"',
-            expected=", ".join(run.labels[:10]),
-            found=", ".join(images.classes[:10]),
+            expected=", ".join(known[:10]),
+            found=", ".join(classes[:10]),
         )
-    return run.composite, [run.labels.index(name) for name in images.classes]
+    return [list(known).index(name) for name in classes]
 
 
 def _open_source(network: str, images: ImageSet, image_size: int | None) -> Composite:
@@ -156,12 +171,18 @@ def _given_part(images: ImageSet, part: str) -> tuple[list[int], str]:
     return [i for i, name in enumerate(images.parts) if name == part], f"{part} part of the data"
 
 
-def _relabelled(pixels: Pixels, order: list[int] | None) -> Pixels:
-    """Labels as the run numbers them."""
+def _relabelled(pixels: Pixels, orders: Mapping[str, list[int]]) -> Pixels:
+    """Labels as the run numbers them; missing ones stay missing."""
     from dataclasses import replace
 
     import torch
 
-    if order is None:
-        return pixels
-    return replace(pixels, labels=torch.tensor(order)[pixels.labels])
+    from convgraft.data import MISSING
+
+    def renumbered(column: str, labels: torch.Tensor) -> torch.Tensor:
+        if column not in orders:
+            return labels
+        return torch.where(labels == MISSING, labels, torch.tensor(orders[column])[labels])
+
+    others = {name: renumbered(name, labels) for name, labels in pixels.others.items()}
+    return replace(pixels, labels=renumbered("", pixels.labels), others=others)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from convgraft.cli.console import millions, print_json, print_table
+from convgraft.cli.console import millions, print_json, print_table, say
+from convgraft.cli.explain_gradients import explain_gradients, print_gradients, what_learns
 
 if TYPE_CHECKING:
     from convgraft.compose import Composite
@@ -19,9 +20,18 @@ def explain(
     freeze: Annotated[
         str | None, typer.Option(help="Also say what this preset or policy file lets learn.")
     ] = None,
+    gradients: Annotated[
+        bool, typer.Option("--gradients", help="Say which weights a loss changes, and why.")
+    ] = False,
+    loss: Annotated[
+        str, typer.Option(help="Of --gradients: task, co-learning, mse, final, two-stage, distil.")
+    ] = "task",
     classes: Annotated[
         int, typer.Option(min=2, help="For heads of a plan that leave the number of classes open.")
     ] = 10,
+    draw: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also draw the graph, as .svg or .png.")
+    ] = None,
     trust_python: Annotated[
         bool, typer.Option(help="Let the run import its python: sources, that is, run code.")
     ] = False,
@@ -34,10 +44,16 @@ def explain(
     from convgraft.training import read_policy
 
     composite, recorded = _open(Path(what), classes, trust_python)
-    description = _describe(composite)
     policy = read_policy(freeze) if freeze else recorded
+    if draw:
+        _draw(composite, policy, draw)
+    if gradients:
+        stages = explain_gradients(composite, policy, loss, with_weights=Path(what).is_dir())
+        print_json(stages) if json else print_gradients(stages)
+        return
+    description = _describe(composite)
     if policy:
-        description["learns"] = _learning(composite, policy)
+        description["learns"] = what_learns(composite, policy)
     if json:
         print_json(description)
         return
@@ -62,6 +78,14 @@ def _open(path: Path, classes: int, trust_python: bool) -> tuple[Composite, Free
             f'there is no plan or run at "{path}"', expected="a YAML file or a run folder"
         )
     return compose(read_plan(path).with_classes(classes)), None
+
+
+def _draw(composite: Composite, policy: FreezePolicy | None, path: Path) -> None:
+    """The plan's picture; sources in which the policy lets nothing learn are drawn as frozen."""
+    from convgraft.report import draw_plan, frozen_sources
+
+    frozen = frozen_sources(composite, policy) if policy else ()
+    say(f"drawn in {draw_plan(composite.resolved, path, frozen=frozen)}")
 
 
 def _describe(composite: Composite) -> dict[str, Any]:
@@ -119,21 +143,6 @@ def _weights(composite: Composite, path: str) -> int:
     """Weights of a part; 0 where it was pruned away or has none."""
     own = [p for name, p in composite.named_parameters() if name.startswith(f"{path}.")]
     return sum(p.numel() for p in own)
-
-
-def _learning(composite: Composite, policy: FreezePolicy) -> list[dict[str, Any]]:
-    """Per part of the network: weights that learn, weights that are frozen, and the rates."""
-    from convgraft.training import work_out
-
-    freeze = work_out(policy, composite)
-    parts: dict[str, dict[str, Any]] = {}
-    for name, parameter in composite.named_parameters():
-        part = ".".join(name.split(".")[:2])
-        row = parts.setdefault(part, {"part": part, "learn": 0, "frozen": 0, "rates": set()})
-        rate = freeze.rates[name]
-        row["learn" if rate else "frozen"] += parameter.numel()
-        row["rates"].add(rate)
-    return [{**row, "rates": sorted(row["rates"]), "policy": policy.name} for row in parts.values()]
 
 
 def _print(what: str, d: dict[str, Any]) -> None:

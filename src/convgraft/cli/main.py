@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import typer
 
 from convgraft import __version__
-from convgraft.cli import demo, evaluate, explain, fit, predict, taps
+from convgraft.cli import demo, ensemble, evaluate, explain, fit, predict, study, taps
 from convgraft.errors import ConvgraftError
 
 app = typer.Typer(
@@ -26,10 +26,13 @@ app.command("demo")(demo.demo)
 app.command("taps")(taps.taps)
 app.command("explain")(explain.explain)
 app.command("fit")(fit.fit)
+app.command("ensemble")(ensemble.ensemble)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("study")(study.study)
 
-MANY_VALUED = ("--models", "--target",)
+MANY_VALUED = ("--models", "--target", "--limits", "--only", "--vote")
+MANY_VALUED_IN = {"study": ("--epochs",)}  # options that take one value in other commands
 
 
 def _show_version(asked: bool) -> None:
@@ -78,8 +81,9 @@ def spread_values(arguments: Sequence[str]) -> list[str]:
     """
     spread: list[str] = []
     option = None
+    known = (*MANY_VALUED, *MANY_VALUED_IN.get(next(iter(arguments), ""), ()))
     for argument in arguments:
-        if argument in MANY_VALUED:
+        if argument in known:
             option = argument
         elif argument.startswith("-"):
             option = None

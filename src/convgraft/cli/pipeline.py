@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import convgraft
 from convgraft.cli.run_folder import RunFolder
-from convgraft.compose import Composite, compose
+from convgraft.compose import Composite
 from convgraft.data import write_split
 from convgraft.errors import RunError
 from convgraft.export import SPLIT, load, save, write_card
 from convgraft.strategies import Ingredients
-from convgraft.studies import BASELINES, Arm, Row, average_of, best_val, measure_row
-from convgraft.training import FitOptions, Task, evaluate, fit, start_adapters, task_loss
+from convgraft.studies import BASELINES, Arm, Row, Trained, average_of, measure_row, train_arm
+from convgraft.training import FitOptions, Task, evaluate
 
 Report = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """A trained arm, before its test.
-
-    Attributes:
-        notes: its curve, chosen epoch, seconds, freeze rules: what its `metrics.json` says.
-    """
-
-    arm: Arm
-    composite: Composite
-    notes: Mapping[str, Any]
 
 
 def run_arms(
@@ -73,33 +60,24 @@ def _train_arm(
     if folder.is_trained(arm.name):
         run = load(folder.arm(arm.name), trust_python=True)
         return Trained(arm, run.composite, run.metrics)
-    network = compose(arm.plan, arm.sources, seed=options.seed)
-    start_adapters(network, task.pixels("train").images)
-    result = fit(
-        network,
+    trained = train_arm(
+        arm,
         task,
-        arm.policy,
         options,
-        loss=arm.loss,
         checkpoint=folder.checkpoint(arm.name),
         on_progress=lambda done, total: report(f"train {arm.name}", done, total),
     )
-    rates = result.freeze.rates
-    notes = {
-        "arm": arm.name,
-        "finished": not result.interrupted,
-        "val": best_val(result),
-        "best_epoch": result.best_epoch,
-        "seconds": result.seconds,
-        "trainable": sum(p.numel() for n, p in result.composite.named_parameters() if rates[n]),
-        "freeze": {"name": arm.policy.name, "phases": arm.policy.as_data()},
-        "loss": str(arm.loss or task_loss(arm.plan)),
-        "curve": [dict(epoch) for epoch in result.curve],
-    }
-    if not result.interrupted:
-        save(folder.arm(arm.name), result.composite, labels=task.classes, metrics=notes)
+    if trained.notes["finished"]:
+        notes = trained.notes
+        save(
+            folder.arm(arm.name),
+            trained.composite,
+            labels=task.classes,
+            columns=task.columns,
+            metrics=notes,
+        )
         folder.checkpoint(arm.name).unlink(missing_ok=True)
-    return Trained(arm, result.composite, notes)
+    return trained
 
 
 def _stopped(main: Trained, last: Trained, task: Task, folder: RunFolder) -> RunError:
@@ -109,7 +87,14 @@ def _stopped(main: Trained, last: Trained, task: Task, folder: RunFolder) -> Run
     else:
         notes = {**main.notes, "finished": False}
         card = write_card(folder.path.name, main.composite, task.classes, notes)
-        save(folder.path, main.composite, labels=task.classes, metrics=notes, card=card)
+        save(
+            folder.path,
+            main.composite,
+            labels=task.classes,
+            columns=task.columns,
+            metrics=notes,
+            card=card,
+        )
         found = f'{main.arm.name}, as far as it came, is saved in "{folder.path}"'
     return RunError(
         f"stopped while training {last.arm.name}",
@@ -195,7 +180,7 @@ def _write(
 ) -> None:
     path = folder.path / place
     card = write_card(path.name, composite, task.classes, notes)
-    save(path, composite, labels=task.classes, metrics=notes, card=card)
+    save(path, composite, labels=task.classes, columns=task.columns, metrics=notes, card=card)
 
 
 def _data_facts(task: Task) -> dict[str, Any]:

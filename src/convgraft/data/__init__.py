@@ -2,7 +2,7 @@
 
 from convgraft.data.augment import AUGMENTATIONS, Augmentation, augmentation
 from convgraft.data.broken import BrokenImage
-from convgraft.data.columns import Column
+from convgraft.data.columns import MISSING, Column
 from convgraft.data.dataset import EpochSampler, PixelDataset
 from convgraft.data.decode import decode
 from convgraft.data.imageset import ImageSet
@@ -13,6 +13,7 @@ from convgraft.data.split_file import read_split, write_split
 from convgraft.data.walk import image_files
 
 __all__ = [
+    "MISSING",
     "AUGMENTATIONS",
     "Augmentation",
     "BrokenImage",

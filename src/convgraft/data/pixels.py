@@ -41,6 +41,10 @@ class Pixels:
     broken: tuple[BrokenImage, ...]
     others: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.labels)
+
     @property
     def columns(self) -> dict[str, torch.Tensor]:
         """Labels by column: `""` is the main one, then the others by name."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +39,16 @@ class Run:
     Attributes:
         folder: where it lies.
         composite: the network, in evaluation mode.
-        labels: class names, in label order.
+        labels: class names of the main label column, in label order.
         metrics: what `metrics.json` says.
+        columns: class names of the other label columns that it answers, by column.
     """
 
     folder: Path
     composite: Composite
     labels: tuple[str, ...]
     metrics: Mapping[str, Any]
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def plan(self) -> Plan:
@@ -71,17 +73,33 @@ def save(
     labels: Sequence[str],
     metrics: Mapping[str, Any] | None = None,
     card: str = "",
+    columns: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
-    """Write an artifact; `metrics.json` comes last, so a folder that has it is whole."""
+    """Write an artifact; `metrics.json` comes last, so a folder that has it is whole.
+
+    Args:
+        labels: class names of the main label column.
+        columns: of every label column; those that no answer is about, and the main one under the
+            empty name, are left out.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / METRICS).unlink(missing_ok=True)
     _save_weights(folder / WEIGHTS, composite)
     write_text(folder / PLAN, plan_to_yaml(composite.complete_plan))
-    write_json(folder / LABELS, {"classes": list(labels)})
+    write_json(folder / LABELS, {"classes": list(labels), **_other_labels(composite, columns)})
     write_text(folder / CARD, card or f"# {folder.name}\n")
     write_json(folder / METRICS, dict(metrics or {}))
     return folder
+
+
+def _other_labels(
+    composite: Composite, columns: Mapping[str, Sequence[str]] | None
+) -> dict[str, Any]:
+    plan = composite.plan
+    answered = {plan.column(name) for name in plan.answers} - {""}
+    kept = {name: list(classes) for name, classes in (columns or {}).items() if name in answered}
+    return {"columns": kept} if kept else {}
 
 
 def _save_weights(path: Path, composite: Composite) -> None:
@@ -137,7 +155,9 @@ def load(
     plan = _read_plan(folder)
     given = dict(modules or {})
     _check_sources(plan, given, trust_python, folder)
-    labels = tuple(_read_json(folder / LABELS).get("classes", ()))
+    told = _read_json(folder / LABELS)
+    labels = tuple(told.get("classes", ()))
+    columns = {name: tuple(classes) for name, classes in told.get("columns", {}).items()}
     state, metadata = _read_weights(folder / WEIGHTS)
     if metadata.get("convgraft_plan") != plan.hash:
         raise ArtifactError(
@@ -149,7 +169,7 @@ def load(
     _load_state(composite, state, folder)
     held = json.loads(metadata.get("held", "[]"))
     composite = composite.holding(held).eval() if held else composite.eval()
-    return Run(folder, composite, labels, _read_json(folder / METRICS))
+    return Run(folder, composite, labels, _read_json(folder / METRICS), columns)
 
 
 def _read_plan(folder: Path) -> Plan:

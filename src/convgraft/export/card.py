@@ -27,6 +27,7 @@ def write_card(
         "```text\n" + str(plan) + "```",
         "## How it was trained",
         _settings(metrics.get("fit", {})),
+        _gates(metrics.get("gates", {})),
         "## On what",
         _settings(metrics.get("data", {})),
         f"Classes: {', '.join(labels[:20])}{', ...' if len(labels) > 20 else ''}.",
@@ -62,6 +63,14 @@ def _answer_line(answer: str, metrics: Mapping[str, Any]) -> str:
 
 def _settings(values: Mapping[str, Any]) -> str:
     return "\n".join(f"* {key.replace('_', ' ')}: {value}" for key, value in values.items())
+
+
+def _gates(gates: Mapping[str, float]) -> str:
+    """How far wires that started at zero have opened."""
+    if not gates:
+        return ""
+    rows = [[f"`{wire}`", f"{gate:.4f}"] for wire, gate in gates.items()]
+    return "Wires that started at zero:\n\n" + markdown_table(["wire", "mean gate"], rows)
 
 
 def _results(rows: Sequence[Mapping[str, Any]]) -> str:

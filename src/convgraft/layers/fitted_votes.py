@@ -117,7 +117,7 @@ class CascadeHead(nn.Module):
         self.register_buffer("thresholds", torch.full((members - 1,), NEVER))
 
     def sure(self, place: int, logs: Tensor) -> Tensor:
-        """Whether the log-probabilities [N, classes] of a member but the last are enough, [N, 1]."""
+        """Whether a member (not the last) is sure of its log-probabilities [N, classes], [N, 1]."""
         return logs.amax(1, keepdim=True).exp() >= self.thresholds[place]
 
     def forward(self, *inputs: Tensor) -> Tensor:

@@ -46,6 +46,11 @@ class Fusion(nn.Module):
         self.width = kind.width([shape[0] for shape in self.shapes])
 
     @property
+    def pools(self) -> bool:
+        """Whether it averages maps over positions before anything else."""
+        return not isinstance(self.norm, nn.ModuleList)
+
+    @property
     def standardisers(self) -> tuple[nn.Module, ...]:
         """The batch norms, whose statistics can also be set exactly from data."""
         return tuple(self.norm) if isinstance(self.norm, nn.ModuleList) else (self.norm,)

@@ -42,6 +42,8 @@ class SideHead(nn.Module):
     g_i = sigmoid(alpha_i) that starts at one half. A residual block follows each rung.
     """
 
+    pools = True  # averages maps over positions before anything else
+
     def __init__(self, inputs: Sequence[Shape], classes: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.shapes = tuple(tuple(shape) for shape in inputs)

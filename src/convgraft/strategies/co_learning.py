@@ -27,6 +27,12 @@ def co_learning(recipe: Recipe, given: Ingredients) -> Recipe:
     names = [ref.name for ref in plan.sources if ref.name in given.sources]
     if len(names) < 2:
         raise UsageError("networks learn from each other", expected="two or more", found="one")
+    if others := sorted({head.column for head in plan.heads} - {""}):
+        raise UsageError(
+            "co-learning is about one label column",
+            found=f"answers about {', '.join(others)} too",
+            hint="--loss task",
+        )
     own = [_head(given, name, _free(name, plan), [given.features(name)]) for name in names]
     taps = [ref for name in names for ref in given.side_taps(name)]
     fused = _like_the_plans(plan, _head(given, FUSED, FUSED, taps))

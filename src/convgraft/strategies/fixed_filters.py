@@ -19,6 +19,12 @@ def fixed_filters(given: Ingredients) -> Plan:
     """The plan: the bank named `filters`, and a wire from it into each network."""
     made = [name for name, one in given.sources.items() if one.spec.startswith("filters/")]
     networks = [name for name in given.sources if name not in made]
+    given.needs(
+        len(made) == len(networks) > 0,
+        "a filter bank stands in front of each network",
+        "networks alone; the banks are made by --filters",
+        f"{len(networks)} networks and {len(made)} banks",
+    )
     wires = [_wire(given, bank, name) for bank, name in zip(made, networks, strict=True)]
     head = given.dense_head("label", [given.features(name) for name in networks])
     return Plan(given.image_size, given.refs, tuple(wires), (head,))

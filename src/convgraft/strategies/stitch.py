@@ -11,6 +11,8 @@ from convgraft.match import pair_by_shape, stage_ends
 from convgraft.plan import Head, Plan, TapRef, Wire
 from convgraft.strategies.ingredients import Ingredients
 
+SOLVED = ("conv1x1", "residual")  # adapters that least squares can fill in
+
 
 def stitch(given: Ingredients) -> Plan:
     """The plan: one `replace` wire; the answer is the second network's, or a new head's."""
@@ -22,7 +24,9 @@ def stitch(given: Ingredients) -> Plan:
     )
     front, back = given.sources
     here, there = _ends(given, front, back)
-    wire = Wire((here,), there, "replace", given.options.adapter or "residual", "ridge")
+    adapter = given.options.adapter or "residual"
+    start = "ridge" if adapter in SOLVED else "one"
+    wire = Wire((here,), there, "replace", adapter, start)
     if given.options.classifier == "own":
         head = Head("label", "identity", (given.logits(back),))
     else:

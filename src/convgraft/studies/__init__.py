@@ -1,19 +1,44 @@
 """Studies: arms, designs, baselines and their results on one protocol."""
 
 from convgraft.studies.arms import BASELINES, Arm, average_of, baseline_arms
-from convgraft.studies.design import Design, arm_of_plan, build_arm, random_front
+from convgraft.studies.design import Design, arm_of_plan, build_arm, random_front, untrained
+from convgraft.studies.gates import wire_gates
+from convgraft.studies.presets import STUDIES, find_study
 from convgraft.studies.results import Row, best_val, measure_row
+from convgraft.studies.runner import Cell, run_study
+from convgraft.studies.store import StudyStore
+from convgraft.studies.study import Entry, Study, StudyArm, entries, taking
+from convgraft.studies.summary import ArmSummary, Interval, Ratio, summarise
+from convgraft.studies.trained import Trained, train_arm
 
 __all__ = [
     "BASELINES",
+    "STUDIES",
     "Arm",
+    "ArmSummary",
+    "Cell",
     "Design",
+    "Entry",
+    "Interval",
+    "Ratio",
     "Row",
+    "Study",
+    "StudyArm",
+    "StudyStore",
+    "Trained",
     "arm_of_plan",
     "average_of",
     "baseline_arms",
     "best_val",
     "build_arm",
+    "entries",
+    "find_study",
     "measure_row",
     "random_front",
+    "run_study",
+    "summarise",
+    "taking",
+    "train_arm",
+    "untrained",
+    "wire_gates",
 ]

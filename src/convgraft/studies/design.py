@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from convgraft.compose import open_network, source_seed
 from convgraft.errors import UsageError
 from convgraft.plan import Plan
-from convgraft.sources import parse_spec
+from convgraft.sources import Source, parse_spec
 from convgraft.strategies import (
     Ingredients,
     Strategy,
@@ -121,9 +121,20 @@ def random_front(design: Design, given: Ingredients, seed: int = 0) -> Arm:
     if design.strategy != "stitch":
         raise UsageError("only a stitch has a random-front control", found=design.strategy)
     front = next(iter(given.sources))
-    opened = given.sources[front]
+    fresh = untrained(given.sources[front], seed)
+    control = replace(given, sources={**given.sources, front: fresh})
+    return build_arm(replace(design, name=RANDOM_FRONT), control, seed)
+
+
+def untrained(opened: Source, seed: int = 0) -> Source:
+    """The same architecture with random weights; raises UsageError for a run, which has none."""
+    if opened.nested is not None:
+        raise UsageError(
+            f'the run "{opened.spec}" cannot be opened without its weights',
+            hint="a network by its architecture: ARCH@RUN",
+        )
     own = opened.preprocessing
-    untrained = open_network(
+    return open_network(
         parse_spec(opened.spec).architecture,
         classes=opened.classes,
         mean=own.mean,
@@ -132,5 +143,3 @@ def random_front(design: Design, given: Ingredients, seed: int = 0) -> Arm:
         seed=source_seed(seed, 7),
         load=False,
     )
-    control = replace(given, sources={**given.sources, front: untrained})
-    return build_arm(replace(design, name=RANDOM_FRONT), control, seed)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from convgraft.compose import Composite, cost
@@ -15,7 +16,8 @@ class Row:
 
     Attributes:
         val: top-1 of the chosen epoch on the validation part; None where nothing was chosen.
-        test: measured once, after every choice.
+        test: of the answer, measured once, after every choice.
+        columns: the same of the answers about other label columns, by column.
         macs, parameters, trainable: what one image costs, and what was learned.
         seconds: of training.
     """
@@ -27,10 +29,13 @@ class Row:
     parameters: int
     trainable: int
     seconds: float
+    columns: Mapping[str, Metrics] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {**vars(self), "test": self.test.as_dict()}
+        columns = {name: metrics.as_dict() for name, metrics in self.columns.items()}
+        data = {**vars(self), "test": self.test.as_dict(), "columns": columns}
+        return data if columns else {key: data[key] for key in data if key != "columns"}
 
 
 def measure_row(
@@ -42,10 +47,21 @@ def measure_row(
     val: float | None = None,
     trainable: int = 0,
 ) -> Row:
-    """Evaluate an arm's answer on the test part; its only look at it."""
-    metrics = evaluate(composite, task.pixels("test", reader=arm))[composite.plan.answer]
+    """Evaluate an arm's answers on the test part; its only look at it."""
+    plan = composite.plan
+    found = evaluate(composite, task.pixels("test", reader=arm))
+    columns = {plan.column(name): found[name] for name in plan.answers if plan.column(name)}
     spent = cost(composite)
-    return Row(arm, val, metrics, spent.macs, spent.parameters, trainable, seconds)
+    return Row(
+        arm,
+        val,
+        found[plan.answer],
+        spent.macs,
+        spent.parameters,
+        trainable,
+        seconds,
+        columns,
+    )
 
 
 def best_val(result: FitResult) -> float | None:

@@ -74,14 +74,15 @@ class GradNorm(nn.Module):
 
     def _step(self, losses: Sequence[Tensor], shared: Tensor) -> None:
         values = torch.stack(list(losses)).detach()
-        if not self.first.any():
-            self.first.copy_(values)
+        # a task without a label in a batch has no loss there: its first one is still to come
+        self.first.copy_(torch.where(self.first > 0, self.first, values))
         grads = [torch.autograd.grad(loss, shared, retain_graph=True)[0] for loss in losses]
         norms = torch.stack([grad.norm() for grad in grads])
         rates = values / self.first.clamp(min=1e-8)
         pulls = self.weights * norms
         goal = pulls.mean() * (rates / rates.mean().clamp(min=1e-8)) ** GRADNORM_ALPHA
-        moved = self.weights - GRADNORM_RATE * torch.sign(pulls - goal) * norms / norms.mean()
+        steps = torch.sign(pulls - goal) * norms / norms.mean().clamp(min=1e-8)
+        moved = self.weights - GRADNORM_RATE * steps
         moved = moved.clamp(min=0.05)
         self.weights.copy_(moved * len(losses) / moved.sum())
 

@@ -11,47 +11,31 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from convgraft.compose import Composite
 from convgraft.training.evaluate import answers
+from convgraft.training.memory_format import fastest_format
+from convgraft.training.steady import steady_nodes
 
 _Norm = nn.modules.batchnorm._BatchNorm
 
 
-def standardisers(composite: Composite, held: Collection[str]) -> tuple[set[str], set[str]]:
-    """Paths of the weightless norms in heads: those whose inputs cannot change, and the others.
-
-    Args:
-        held: paths of the modules that are held in evaluation mode.
-    """
-    steady: set[fx.Node] = set()
+def standardisers(held: Composite) -> tuple[set[str], set[str]]:
+    """Paths of the weightless norms in heads: those whose inputs cannot change, and the others."""
+    steady = steady_nodes(held)
     fixed: set[str] = set()
     moving: set[str] = set()
-    for node in composite.train_graph.nodes:
-        is_fixed = all(argument in steady for argument in node.all_input_nodes)
-        if node.op == "call_module" and str(node.target).startswith("heads."):
-            (fixed if is_fixed else moving).update(_norms(composite, str(node.target)))
-        if is_fixed and _is_steady(node, held):
-            steady.add(node)
+    for node in held.train_graph.find_nodes(op="call_module", sort=True):
+        if str(node.target).startswith("heads."):
+            is_fixed = all(argument in steady for argument in node.all_input_nodes)
+            (fixed if is_fixed else moving).update(_norms(held, str(node.target)))
     return fixed, moving
 
 
 def _norms(composite: Composite, head: str) -> list[str]:
     modules = composite.get_submodule(head).named_modules()
     return [f"{head}.{name}" for name, m in modules if isinstance(m, _Norm) and not m.affine]
-
-
-def _is_steady(node: fx.Node, held: Collection[str]) -> bool:
-    """Whether a node computes the same from the same, as long as `held` is held."""
-    target = str(node.target)
-    if node.op == "call_module":
-        parts = target.split(".")
-        around = {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
-        return target.startswith("preprocess.") or bool(around & set(held))
-    if node.op == "call_function" and "origin" in node.meta:
-        return f"sources.{node.meta['origin'][0]}" in held
-    return node.op != "get_attr" or any(target.startswith(f"{path}.") for path in held)
 
 
 def calibrate(
@@ -66,12 +50,13 @@ def calibrate(
         images: [N, 3, S, S] as the composite takes them.
     """
     sums = {path: _Moments() for path in norms}
+    layout = fastest_format(composite)  # found by a trial that must not be counted
     hooks = [
         composite.get_submodule(path).register_forward_pre_hook(moments.add)
         for path, moments in sums.items()
     ]
     try:
-        answers(composite, images, on_progress=on_progress)
+        answers(composite, images, layout=layout, on_progress=on_progress)
     finally:
         for hook in hooks:
             hook.remove()

@@ -18,6 +18,7 @@ from convgraft.training.freeze import Freeze
 from convgraft.training.module import FitModule, trainable_state
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_KEPT = ("epoch", "blind", "picked", "seconds", "weights", "curve", "_stage_began")
 
 
 class BestWeights(lit.Callback):
@@ -29,6 +30,7 @@ class BestWeights(lit.Callback):
     Attributes:
         epoch: the best one, counted over all stages; -1 before the first.
         picked: the answer that was best there.
+        blind: whether that epoch is of a stage whose validation says nothing.
     """
 
     def __init__(self, judged: Sequence[str], *, pick: bool, patience: int | None) -> None:
@@ -38,13 +40,25 @@ class BestWeights(lit.Callback):
         self.seconds = 0.0
         self.weights: dict[str, Tensor] = {}
         self.curve: list[dict[str, Any]] = []
+        self.blind = False
         self._changing: set[str] = set()
-        self._stage, self._stage_began = "", 0
+        self._stage, self._stage_began, self._enters_blind = "", 0, False
         self._began = 0.0
 
-    def enter(self, stage: str, freeze: Freeze, composite: Composite) -> None:
-        """A stage begins: what it trains is to be remembered, beside what changed before."""
-        self._changing |= set(trainable_state(composite, freeze))
+    def enter(
+        self, stage: str, freeze: Freeze, composite: Composite, *, blind: bool = False
+    ) -> None:
+        """A stage begins: what it trains is to be remembered, beside what changed before.
+
+        Of a `blind` stage, whose loss does not teach the answer that is judged, the last epoch
+        is kept, and only until another stage has one.
+        """
+        self._enters_blind = blind
+        changing = trainable_state(composite, freeze)
+        self._changing |= set(changing)
+        if self.epoch >= 0:  # the best epoch so far had these as they are now
+            for name in changing.keys() - self.weights.keys():
+                self.weights[name] = changing[name].detach().cpu().clone()
         self._stage, self._stage_began = stage, len(self.curve)
 
     def on_train_epoch_end(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
@@ -55,8 +69,8 @@ class BestWeights(lit.Callback):
         shares = pl_module.balance.shares()
         self.curve.append({**entry, "stage": self._stage, **({"shares": shares} if shares else {})})
         newest = len(self.curve) - 1
-        if self.epoch < 0 or self._rank(newest) > self._rank(self.epoch):
-            self.epoch = newest
+        if self.blind or self._enters_blind or self.epoch < 0 or self._beats(newest, self.epoch):
+            self.epoch, self.blind = newest, self._enters_blind
             self.picked = max(self.judged, key=lambda name: _rank(scores[name]))
             state = pl_module.composite.state_dict()
             self.weights = {
@@ -69,9 +83,14 @@ class BestWeights(lit.Callback):
     def on_train_epoch_start(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
         """End the stage here if its last epochs brought nothing, also after a resume."""
         self._began = time.monotonic()
-        idle = len(self.curve) - 1 - max(self.epoch, self._stage_began)
-        if self.patience is not None and idle >= self.patience:
+        epochs = range(self._stage_began, len(self.curve))
+        if self.patience is None or self._enters_blind or not epochs:
+            return
+        if epochs[-1] - max(epochs, key=self._rank) >= self.patience:
             raise OutOfPatience
+
+    def _beats(self, epoch: int, other: int) -> bool:
+        return self._rank(epoch) > self._rank(other)
 
     def _rank(self, epoch: int) -> tuple[float, float]:
         ranks = [_rank(self.curve[epoch]["val"][name]) for name in self.judged]
@@ -81,13 +100,12 @@ class BestWeights(lit.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        names = ("epoch", "picked", "seconds", "weights", "curve", "_stage_began")
-        return {name: getattr(self, name) for name in names} | {"changing": sorted(self._changing)}
+        return {name: getattr(self, name) for name in _KEPT} | {"changing": sorted(self._changing)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self._changing |= set(state_dict["changing"])
-        for name in ("epoch", "picked", "seconds", "weights", "curve", "_stage_began"):
+        for name in _KEPT:
             setattr(self, name, state_dict[name])
 
 

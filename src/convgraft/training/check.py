@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from convgraft.compose import Composite
 from convgraft.errors import UsageError
@@ -13,6 +14,7 @@ from convgraft.training.evaluate import answers
 from convgraft.training.freeze import Freeze, work_out
 from convgraft.training.objective import Loss
 from convgraft.training.policies import FreezePolicy
+from convgraft.training.stages import Stage
 from convgraft.training.task import Task
 
 
@@ -50,6 +52,31 @@ def check_fit(
             expected=", ".join(plan.outputs),
         )
     return work_out(policy, composite)
+
+
+def check_reach(composite: Composite, stages: Sequence[Stage]) -> None:
+    """Whether each stage's loss reaches a weight that learns in it; raises UsageError if not."""
+    size, was_training = composite.plan.image_size, composite.training
+    learning = {name: weight.requires_grad for name, weight in composite.named_parameters()}
+    composite.eval()
+    try:
+        for stage in stages:
+            for name, weight in composite.named_parameters():
+                weight.requires_grad_(stage.freeze.rates[name] > 0)
+            outputs = composite(torch.zeros(1, 3, size, size))
+            _check_stage(stage, outputs)
+    finally:
+        for name, weight in composite.named_parameters():
+            weight.requires_grad_(learning[name])
+        composite.train(was_training)
+
+
+def _check_stage(stage: Stage, outputs: Mapping[str, Tensor]) -> None:
+    if not any(outputs[name].requires_grad for t in stage.objective.terms for name in t.of):
+        raise UsageError(
+            f'nothing that learns in "{stage.name}" has a part in the loss {stage.objective}',
+            hint="--freeze adapters-only, or another loss",
+        )
 
 
 def _check_answer(plan: Plan, name: str, classes: int, columns: Mapping[str, int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,8 +28,10 @@ from convgraft.training.callbacks import (
     StepProgress,
     StopWhenAsked,
 )
-from convgraft.training.check import check_fit, class_counts
+from convgraft.training.check import check_fit, check_reach, class_counts
 from convgraft.training.freeze import Freeze, apply_freeze
+from convgraft.training.frozen_part import Stored, split_frozen
+from convgraft.training.memory_format import fastest_format
 from convgraft.training.module import FitModule, stage_seed
 from convgraft.training.objective import Loss, task_loss
 from convgraft.training.options import FitOptions
@@ -49,7 +52,8 @@ class FitResult:
         freeze: what was frozen, and every weight's rate.
         curve: per epoch its training loss and each answer's validation top-1 and NLL.
         best_epoch: the chosen epoch, from 0; -1 where the fit was stopped before its first end.
-        seconds: time spent in whole epochs, also in earlier calls that this one went on from.
+        seconds: time spent in whole epochs and in getting ready for them, also in earlier calls
+            that this one went on from.
         interrupted: whether somebody stopped it.
     """
 
@@ -87,6 +91,7 @@ def fit(
     loss = loss or task_loss(composite.plan)
     check_fit(composite, policy, size=task.size, columns=class_counts(task), loss=loss)
     stages = plan_stages(composite, policy, loss, options)
+    check_reach(composite, stages)
     work = _Work(composite, task, stages, checkpoint, on_progress)
     best = BestWeights(
         loss.judged or (composite.plan.answer,), pick=loss.pick, patience=options.patience
@@ -125,7 +130,7 @@ class _Work:
         self.train, self.val = task.pixels("train"), task.pixels("val")
         _check_images(self.train, self.val)
         self.checkpoint, self.on_progress = checkpoint, on_progress
-        self.resumed = _stage_in(checkpoint)
+        self.resumed = _stage_in(checkpoint, stages)
         self.first = self.resumed or 0
         options = stages[0].options
         batches = len(_loader(self.train, options, shuffle=True, seed=0))
@@ -133,29 +138,54 @@ class _Work:
 
     def run(self, number: int, best: BestWeights, stop: StopWhenAsked) -> tuple[Composite, bool]:
         """Train one stage; the composite as that stage holds it, and whether it was stopped."""
+        began = time.monotonic()
         stage, goes_on = self.stages[number], self.resumed == number
+        if goes_on and self.checkpoint:  # before anything frozen is computed from it
+            self.composite.load_state_dict(_weights_in(self.checkpoint))
         held = apply_freeze(self.composite, stage.freeze)
-        fixed, moving = standardisers(held, stage.freeze.held)
+        fixed, moving = (norms - stage.freeze.held for norms in standardisers(held))
         if not goes_on:
             self._calibrate(held, fixed, moving if number == 0 else set())
         held = held.holding(stage.freeze.held | fixed)
-        module = FitModule(held, stage.freeze, stage.objective, stage.options, number=number)
-        best.enter(stage.name, stage.freeze, held)
+        composite, train, val = self._inputs(held, stage.options)
+        best.seconds += time.monotonic() - began
+        module = FitModule(
+            composite,
+            stage.freeze,
+            stage.objective,
+            stage.options,
+            number=number,
+            stages=[str(one) for one in self.stages],
+        )
+        module.layout = fastest_format(held)
+        held.to(memory_format=module.layout)
+        blind = not stage.objective.teaches(self.composite.plan, best.judged)
+        best.enter(stage.name, stage.freeze, held, blind=blind)
         seed = stage_seed(stage.options.seed, number)
         trainer = _trainer(stage.options, self._callbacks(number, best, stop))
         try:
             trainer.fit(
                 module.train(),
-                _loader(self.train, stage.options, shuffle=True, seed=seed),
-                _loader(self.val, stage.options, shuffle=False, seed=seed),
+                _loader(train, stage.options, shuffle=True, seed=seed),
+                _loader(val, stage.options, shuffle=False, seed=seed),
                 ckpt_path=str(self.checkpoint) if goes_on else None,
                 weights_only=True,
             )
         except OutOfPatience:
             pass
         except Interrupted:
-            return module.composite.cpu(), True
-        return module.composite.cpu(), False
+            return held.cpu().to(memory_format=torch.contiguous_format), True
+        return held.cpu().to(memory_format=torch.contiguous_format), False
+
+    def _inputs(
+        self, held: Composite, options: FitOptions
+    ) -> tuple[Composite, Pixels | Stored, Pixels | Stored]:
+        """What is trained, and on what: the images, or what the frozen part makes of them once."""
+        images = len(self.train.images) + len(self.val.images)
+        split = split_frozen(held, images) if options.augment == "none" else None
+        if split is None:
+            return held, self.train, self.val
+        return split.rest, split.store(self.train), split.store(self.val)
 
     def _calibrate(self, held: Composite, fixed: set[str], moving: set[str]) -> None:
         images = self.train.images
@@ -172,12 +202,30 @@ class _Work:
         return [*found, Checkpoint(self.checkpoint)] if self.checkpoint else found
 
 
-def _stage_in(checkpoint: Path | None) -> int | None:
-    """The stage that a checkpoint was written in; None where there is no checkpoint."""
+def _stage_in(checkpoint: Path | None, stages: Sequence[Stage]) -> int | None:
+    """The stage that a checkpoint was written in; None where there is no checkpoint.
+
+    Raises UsageError where it is of a fit with other stages.
+    """
     if checkpoint is None or not checkpoint.exists():
         return None
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    return int(state["convgraft"]["stage"])
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["convgraft"]
+    then, now = state.get("stages", []), [str(stage) for stage in stages]
+    if then != now:
+        raise UsageError(
+            f'the checkpoint "{checkpoint}" is of another fit',
+            expected="; ".join(now),
+            found="; ".join(then) or "nothing that says what it trained",
+            hint="another checkpoint, or the freeze policy, loss and options that it was made with",
+        )
+    return int(state["stage"])
+
+
+def _weights_in(checkpoint: Path) -> dict[str, torch.Tensor]:
+    """The network's tensors as a checkpoint has them."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
+    prefix = "composite."
+    return {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
 
 
 def _kept(trained: Composite, loss: Loss, picked: str) -> Composite:
@@ -197,19 +245,31 @@ def _check_images(train: Pixels, val: Pixels) -> None:
             )
 
 
-def _loader(pixels: Pixels, options: FitOptions, *, shuffle: bool, seed: int) -> DataLoader[Any]:
-    count = len(pixels.labels)
+def _loader(
+    data: Pixels | Stored, options: FitOptions, *, shuffle: bool, seed: int
+) -> DataLoader[Any]:
+    count = len(data)
     size = options.batch_size if shuffle else EVALUATION_BATCH
-    augment = augmentation(options.augment, pixels.images.shape[-1]) if shuffle else None
+    dataset: Any = data
+    if isinstance(data, Pixels):
+        augment = augmentation(options.augment, data.images.shape[-1]) if shuffle else None
+        dataset = PixelDataset(data, range(count), augment=augment, seed=seed)
+    workers = options.workers if shuffle and isinstance(data, Pixels) else 0
     return DataLoader(
-        PixelDataset(pixels, range(count), augment=augment, seed=seed),
+        dataset,
         batch_size=size,
         sampler=EpochSampler(count, seed=seed, shuffle=shuffle),
+        collate_fn=None if isinstance(data, Pixels) else _as_it_is,
         # batch norm cannot normalise a last batch of one image
         drop_last=shuffle and count > size and count % size == 1,
-        num_workers=options.workers if shuffle else 0,
-        persistent_workers=bool(shuffle and options.workers),
+        num_workers=workers,
+        persistent_workers=bool(workers),
     )
+
+
+def _as_it_is(batch: Any) -> Any:
+    """Stored values come in batches already."""
+    return batch
 
 
 def _trainer(options: FitOptions, callbacks: list[lit.Callback]) -> lit.Trainer:

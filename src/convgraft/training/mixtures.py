@@ -14,6 +14,8 @@ from convgraft.layers.fitted_votes import SMALLEST
 
 GREEDY_STEPS = 50
 LINE_STEPS = 20
+DIGITS = 9  # of an NLL; what differs less is equal but for rounding
+NOTHING = 1e-6  # weights below this are the optimiser's rounding
 
 
 def mixed(logs: Tensor, weights: Tensor) -> Tensor:
@@ -24,7 +26,7 @@ def mixed(logs: Tensor, weights: Tensor) -> Tensor:
 def score(logs: Tensor, labels: Tensor) -> tuple[int, float]:
     """Number of right answers, and minus the mean NLL: the larger the better."""
     nll = torch.nn.functional.nll_loss(logs.double(), labels).item()
-    return int((logs.argmax(1) == labels).sum()), -nll
+    return int((logs.argmax(1) == labels).sum()), -round(nll, DIGITS)
 
 
 def best_member(logs: Tensor, labels: Tensor) -> int:
@@ -58,7 +60,8 @@ def convex_weights(logs: Tensor, labels: Tensor) -> Tensor:
         },
         options={"maxiter": 500, "ftol": 1e-10},
     )
-    weights = np.clip(np.nan_to_num(found.x), 0, None)
+    weights = np.nan_to_num(found.x)
+    weights[weights < NOTHING] = 0.0
     if weights.sum() <= 0:
         weights = np.ones(count)
     return torch.from_numpy(weights / weights.sum())

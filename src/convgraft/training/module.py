@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as lit
@@ -13,10 +13,12 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from convgraft.compose import Composite
+from convgraft.data import MISSING
 from convgraft.errors import RunError, UsageError
 from convgraft.training.balance import BALANCES
 from convgraft.training.freeze import Freeze
-from convgraft.training.objective import MISSING, Labels, Objective
+from convgraft.training.memory_format import laid_out
+from convgraft.training.objective import Labels, Objective
 from convgraft.training.options import FitOptions
 
 WARM_UP = 0.05
@@ -37,18 +39,20 @@ class FitModule(lit.LightningModule):
         options: FitOptions,
         *,
         number: int = 0,
+        stages: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.composite = composite
         self.freeze_map = freeze
         self.objective = objective
         self.options = options
-        self.number = number
+        self.number, self.stages = number, list(stages)
+        self.layout = torch.contiguous_format
         self.balance = BALANCES[objective.balance](len(objective.terms))
         self.scores: dict[str, dict[str, float]] = {}
         self._losses: list[Tensor] = []
         self._validation: list[tuple[Labels, dict[str, Tensor]]] = []
-        self._shared: Tensor | None = None
+        self._shared: tuple[Tensor, ...] = ()  # not registered as a weight of this module
 
     def on_train_epoch_start(self) -> None:
         """What is random in an epoch (dropout) depends on seed, stage and epoch alone."""
@@ -56,10 +60,15 @@ class FitModule(lit.LightningModule):
         torch.manual_seed(seed * 100_003 + self.current_epoch)
         self._losses = []
 
+    def forward(self, inputs: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
+        """The outputs for images, or for what the frozen part made of them."""
+        values = [inputs] if isinstance(inputs, Tensor) else inputs
+        return self.composite(*(laid_out(value, self.layout) for value in values))
+
     def training_step(self, batch: tuple[Tensor, Labels], index: int) -> Tensor:
         """The loss of one batch; raises RunError where it is not a finite number."""
         images, labels = batch
-        outputs = self.composite(images)
+        outputs = self(images)
         losses = self.objective.losses(
             self.composite.plan, outputs, labels, self.options.label_smoothing
         )
@@ -75,10 +84,14 @@ class FitModule(lit.LightningModule):
 
     def _shared_weight(self, losses: list[Tensor]) -> Tensor | None:
         """For `gradnorm`, the last learning weight that all losses depend on."""
-        if self.objective.balance != "gradnorm" or self._shared is not None:
-            return self._shared
+        if self.objective.balance != "gradnorm":
+            return None
+        if self._shared:
+            return self._shared[0]
         weights = [p for p in self.composite.parameters() if p.requires_grad and p.dim() > 1]
         for loss in losses:
+            if not weights:
+                break
             grads = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
             weights = [w for w, grad in zip(weights, grads, strict=True) if grad is not None]
         if not weights:
@@ -87,8 +100,8 @@ class FitModule(lit.LightningModule):
                 found="none",
                 hint="--balance uncertainty, or a freeze policy that lets the trunk learn",
             )
-        self._shared = weights[-1]
-        return self._shared
+        self._shared = (weights[-1],)
+        return weights[-1]
 
     def mean_loss(self) -> float:
         """The mean training loss of the epoch so far; raises RunError where it is no number."""
@@ -107,7 +120,7 @@ class FitModule(lit.LightningModule):
     def validation_step(self, batch: tuple[Tensor, Labels], index: int) -> None:
         """Keep the answers."""
         images, labels = batch
-        outputs = self.composite(images)
+        outputs = self(images)
         answers = {name: outputs[name] for name in self.composite.plan.answers}
         self._validation.append((labels, answers))
 
@@ -140,16 +153,10 @@ class FitModule(lit.LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Also which stage this is, and what learns in it."""
-        checkpoint["convgraft"] = {"stage": self.number, "rates": dict(self.freeze_map.rates)}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse the state of another fit."""
-        if checkpoint.get("convgraft", {}).get("rates") != dict(self.freeze_map.rates):
-            raise UsageError(
-                "the checkpoint is of a fit in which other weights learned",
-                hint="another checkpoint, or the freeze policy that it was made with",
-            )
+        """Also which stage this is, what learns in it, and what all stages are."""
+        rates = dict(self.freeze_map.rates)
+        own = {"stage": self.number, "rates": rates, "stages": self.stages}
+        checkpoint["convgraft"] = own
 
 
 def stage_seed(seed: int, number: int) -> int:
@@ -201,13 +208,13 @@ def _cosine(step: int, steps: int) -> float:
 
 def trainable_state(composite: Composite, freeze: Freeze) -> Mapping[str, Tensor]:
     """The tensors that training can change: trained weights, and buffers of parts not held."""
-    names = set(freeze.frozen)
     return {
-        name: tensor
-        for name, tensor in composite.state_dict().items()
-        if name not in names and not _is_held(name, freeze)
+        name: tensor for name, tensor in composite.state_dict().items() if _changes(name, freeze)
     }
 
 
-def _is_held(name: str, freeze: Freeze) -> bool:
-    return name.rpartition(".")[0] in freeze.held
+def _changes(name: str, freeze: Freeze) -> bool:
+    """A held batch norm keeps its statistics, and its weights may learn."""
+    if name in freeze.rates:
+        return freeze.rates[name] > 0
+    return name.rpartition(".")[0] not in freeze.held

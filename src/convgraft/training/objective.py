@@ -10,18 +10,19 @@ Whatever a term compares with gives no gradient.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from convgraft.data import MISSING
 from convgraft.plan import Plan
+from convgraft.plan.values import LEARNED_HEADS
 
 Outputs = Mapping[str, Tensor]
 Labels = Mapping[str, Tensor]
-MISSING = -1
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,14 @@ class Objective:
         """
         batch = _Batch(plan, outputs, labels, smoothing)
         return [term.weight * TERMS[term.kind](batch, term) for term in self.terms]
+
+    def teaches(self, plan: Plan, answers: Collection[str]) -> bool:
+        """Whether validation tells how far this stage is: no answer waits for a later one.
+
+        An answer waits where its head has weights of its own and no term is about it.
+        """
+        own = {head.name for head in plan.heads if head.kind in LEARNED_HEADS}
+        return not (own & set(answers)) - {name for term in self.terms for name in term.of}
 
     def __str__(self) -> str:
         return " + ".join(map(str, self.terms))

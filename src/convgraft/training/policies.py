@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from convgraft.sources import Place, Selection, parse_selection
+from convgraft.sources.select import ADDED_PARTS
 from convgraft.training.options import FitOptions
 
 DECAY_STEPS = 12  # layers that `depth_decay` counts from the bottom of a network to its top
@@ -67,11 +68,12 @@ class Phase:
         return found[-1] if found else Rule("**")
 
     def idle_rules(self, places: list[Place]) -> list[str]:
-        """Selections that cover none of these places."""
+        """Selections that cover none of these places; a plan may do without `adapters` or so."""
         return [
             str(selection)
             for selection, _ in self._selections
-            if not any(selection.covers(place) for place in places)
+            if str(selection) not in ADDED_PARTS
+            and not any(selection.covers(place) for place in places)
         ]
 
     def options(self, given: FitOptions, epochs: int) -> FitOptions:

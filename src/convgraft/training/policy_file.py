@@ -51,7 +51,10 @@ def read_policy(name: str) -> FreezePolicy:
     node = read_yaml(path.read_text(encoding="utf-8"), path.name)
     entries = reader.entries(node)
     if set(entries) == {"phases"}:
-        items = reader.items(entries["phases"][1])
+        key, value = entries["phases"]
+        items = reader.items(value)
+        if not items:
+            reader.complain(key, "a policy has one phase or more")
         phases = tuple(_read_phase(reader, item, number) for number, item in enumerate(items, 1))
     else:
         phases = (Phase(path.name, _read_rules(reader, node)),)

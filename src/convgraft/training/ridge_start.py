@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from convgraft.compose import AdapterPart, Composite, compose
+from convgraft.errors import UsageError
 from convgraft.match import RidgeMoments
 from convgraft.plan import Head, Plan, Wire
 
@@ -42,10 +43,15 @@ def _start(composite: Composite, wire: Wire, part: AdapterPart, images: Tensor) 
 
 
 def linear_part(adapter: nn.Module) -> nn.Conv2d:
-    """The 1x1 convolution of an adapter that has one."""
-    mix = adapter.get_submodule("mix")
-    found = mix if isinstance(mix, nn.Conv2d) else mix.get_submodule("linear")
-    assert isinstance(found, nn.Conv2d)
+    """The 1x1 convolution of an adapter; raises UsageError where it has none."""
+    mix = getattr(adapter, "mix", None)
+    found = mix if isinstance(mix, nn.Conv2d) else getattr(mix, "linear", None)
+    if not isinstance(found, nn.Conv2d):
+        raise UsageError(
+            "only a linear adapter can start from least squares",
+            expected="adapter: conv1x1 or residual, where a wire has start: ridge",
+            hint="start: one",
+        )
     return found
 
 

@@ -94,7 +94,8 @@ def staged_answers(
     stages: list[StageRun] = []
     for place, (name, network) in enumerate(zip(names, networks, strict=True)):
         started = time.perf_counter()
-        logs = _logs(network, images[open_ones], batch_size) if len(open_ones) else None
+        shown = images if len(open_ones) == len(images) else images[open_ones]
+        logs = _logs(network, shown, batch_size) if len(shown) else None
         seconds = time.perf_counter() - started
         share = len(open_ones) / max(len(images), 1)
         stages.append(StageRun(name, len(open_ones), share, cost(network).macs, seconds))

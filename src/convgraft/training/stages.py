@@ -6,6 +6,7 @@ through all of them.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -25,6 +26,17 @@ class Stage:
     objective: Objective
     freeze: Freeze
     options: FitOptions
+
+    def __str__(self) -> str:
+        """All that a checkpoint of this stage depends on."""
+        given, what = self.options, self.freeze
+        learns = [sorted(what.rates.items()), sorted(what.decays.items()), sorted(what.held)]
+        digest = hashlib.sha256(repr(learns).encode()).hexdigest()[:12]
+        return (
+            f"{self.name}: {self.objective} ({self.objective.balance}), {given.epochs} epochs of "
+            f"{given.optimiser}, {given.schedule}, rate {given.rate}, weight decay "
+            f"{given.weight_decay}, learning parts {digest}"
+        )
 
 
 def plan_stages(

@@ -12,6 +12,7 @@ from convgraft.errors import UsageError
 from convgraft.layers.fitted_votes import NEVER
 
 SWEEPS = 10
+APART = 1e-6  # probabilities nearer than this are not told apart, on any machine
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class _Members:
         rights = right + _sums(self.right[place][here][order]) + later.sum() - _sums(later)
         costs = cost + len(sure) * sum(self.costs[: place + 1]) + further.sum() - _sums(further)
         cuts = torch.ones(len(sure) + 1, dtype=torch.bool)
-        cuts[1:-1] = sure[:-1] > sure[1:]
+        cuts[1:-1] = sure[:-1] - sure[1:] > APART
         if max_cost is None:
             stop = _best(-costs, rights, cuts & (rights >= floor))
         else:
@@ -107,7 +108,7 @@ class _Members:
         return reached
 
     def _onward(self, place: int, thresholds: Sequence[float]) -> tuple[Tensor, Tensor]:
-        """For images that come to a member: whether the answer is right, and the cost from there."""
+        """For images that come to a member: whether they are answered right, and the cost."""
         last = len(self.costs) - 1
         right = self.right[last].double()
         cost = torch.full_like(right, self.costs[last])

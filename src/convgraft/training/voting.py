@@ -12,17 +12,16 @@ import torch
 from torch import Tensor
 
 from convgraft.compose import Composite
-from convgraft.data import Pixels
+from convgraft.data import MISSING, Pixels
 from convgraft.errors import RunError
 from convgraft.layers import HEADS
 from convgraft.layers.fitted_votes import CascadeHead, GreedyHead, StackHead, WeightedHead
-from convgraft.plan import Head
+from convgraft.plan import Head, TapRef
 from convgraft.plan.values import HEADS_OWNER
 from convgraft.training.evaluate import answers
-from convgraft.training.members import member_macs, member_name
+from convgraft.training.members import member_macs, member_name, member_network
 from convgraft.training.metrics import Metrics, measure
 from convgraft.training.mixtures import greedy_counts, safe_weights
-from convgraft.training.objective import MISSING
 from convgraft.training.stacking import fit_stack
 from convgraft.training.thresholds import choose_thresholds
 
@@ -75,18 +74,16 @@ class HeldOut:
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.composite, self.pixels = composite, pixels
-        self.inputs: dict[str, list[list[Tensor]]] = {}
-        votes = [head.name for head in composite.plan.heads if HEADS[head.kind].takes == "logits"]
-        hooks = [
-            self._module(name).register_forward_pre_hook(self._keeping(name)) for name in votes
-        ]
-        try:
-            self.answers = answers(
-                composite, pixels.images, batch_size=batch_size, on_progress=on_progress
-            )
-        finally:
-            for hook in hooks:
-                hook.remove()
+        self.answers = answers(
+            composite, pixels.images, batch_size=batch_size, on_progress=on_progress
+        )
+        votes = [head for head in composite.plan.heads if HEADS[head.kind].takes == "logits"]
+        taps = {ref for head in votes for ref in head.inputs if ref.source != HEADS_OWNER}
+        # an identity head is its tap's value already; other taps are computed once more
+        known = {h.inputs[0]: self.answers[h.name] for h in votes if h.kind == "identity"}
+        self.taps = {
+            ref: known[ref] if ref in known else self._computed(ref, batch_size) for ref in taps
+        }
 
     def fit(self, *, seed: int = 0, max_cost: float | None = None) -> dict[str, Notes]:
         """As `fit_votes`; `answers` holds what the fitted votes answer afterwards."""
@@ -113,22 +110,20 @@ class HeldOut:
             found[name] = measure(logits[known], labels)
         return found
 
-    def _keeping(self, name: str) -> Callable[[Any, Any], None]:
-        def keep(module: Any, inputs: tuple[Tensor, ...]) -> None:
-            self.inputs.setdefault(name, []).append([x.float().cpu() for x in inputs])
-
-        return keep
+    def _computed(self, ref: TapRef, batch_size: int) -> Tensor:
+        network = member_network(self.composite, ref)
+        found = answers(network, self.pixels.images, batch_size=batch_size)
+        return found[network.plan.answer]
 
     def _module(self, name: str) -> Any:
         return self.composite.get_submodule(f"heads.{name}")
 
     def _inputs(self, head: Head) -> list[Tensor]:
         """A vote's inputs [N, classes]; those that are votes themselves as they answer by now."""
-        kept = [torch.cat(parts) for parts in zip(*self.inputs[head.name], strict=True)]
-        by_now = [
-            self.answers.get(ref.tap) if ref.source == HEADS_OWNER else None for ref in head.inputs
+        return [
+            self.answers[ref.tap] if ref.source == HEADS_OWNER else self.taps[ref]
+            for ref in head.inputs
         ]
-        return [old if new is None else new for old, new in zip(kept, by_now, strict=True)]
 
     def _labels(self, answer: str) -> tuple[Tensor, Tensor]:
         """Which images have a label for an answer, and those labels."""

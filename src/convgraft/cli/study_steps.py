@@ -1,0 +1,148 @@
+"""The steps of `convgraft study` around its runs: limits, epochs, checks, and the files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from convgraft.cli import fit_steps
+from convgraft.compose import check, compose
+from convgraft.data import ImageSet, augmentation, split_images
+from convgraft.errors import UsageError
+from convgraft.export.files import write_text
+from convgraft.report import draw_study, study_table, study_words
+from convgraft.strategies import Ingredients
+from convgraft.studies import ArmSummary, Cell, Entry, Study, entries, taking
+from convgraft.training import FitOptions, Task, check_fit, class_counts, task_loss
+from convgraft.training.stages import plan_stages
+from convgraft.training.task import Progress
+
+ALL = "all"
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What a study runs on: the same for all of its cells.
+
+    Attributes:
+        epochs: by number of training images; None: all of them.
+    """
+
+    study: Study
+    images: ImageSet
+    models: Sequence[str]
+    image_size: int | None
+    options: FitOptions
+    epochs: Mapping[int | None, int]
+    strict: bool = False
+
+    def open_cell(self, cell: Cell, report: Progress | None = None) -> tuple[Task, Ingredients]:
+        """A cell's split images, and the networks, those without weights seeded."""
+        split = split_images(self.images, seed=cell.seed, limit=cell.limit)
+        given = fit_steps.open_models(self.models, self.image_size, self.images, cell.seed)
+        size = given.image_size
+        task = Task(self.images, split, size, strict=self.strict, on_progress=report)
+        return task, given
+
+    def options_of(self, cell: Cell) -> FitOptions:
+        """The fits' options in a cell."""
+        return replace(self.options, epochs=self.epochs[cell.limit], seed=cell.seed)
+
+
+def read_limits(texts: Sequence[str]) -> list[int | None]:
+    """`100`, `400`, `all` as numbers of training images, None for all; raises UsageError."""
+    return list(dict.fromkeys(_limit(text) for text in texts or (ALL,)))
+
+
+def _limit(text: str) -> int | None:
+    if text == ALL:
+        return None
+    return _count(text, "limits are numbers of training images", "e.g. --limits 100 400 all")
+
+
+def _count(text: str, what: str, expected: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise UsageError(what, expected=expected, found=text)
+    return int(text)
+
+
+def read_epochs(texts: Sequence[str], limits: Sequence[int | None]) -> dict[int | None, int]:
+    """`20`, or `400=20` and `all=6`, as epochs for each limit; raises UsageError."""
+    expected = "e.g. --epochs 20, or --epochs 400=20 all=6"
+    found: dict[int | None, int] = {}
+    common: int | None = None
+    for text in texts:
+        name, equals, value = text.rpartition("=")
+        count = _count(value, "epochs are whole numbers", expected)
+        if equals:
+            found[_limit(name)] = count
+        else:
+            common = count
+    unknown = [limit for limit in found if limit not in limits]
+    missing = [limit for limit in limits if limit not in found and common is None]
+    if unknown or missing:
+        limit = (unknown or missing)[0] or ALL
+        raise UsageError(
+            f"epochs are given for the limit {limit}, which is not asked for"
+            if unknown
+            else f"no epochs are given for the limit {limit}",
+            expected=expected,
+            found=" ".join(texts),
+        )
+    return {limit: found.get(limit, common or 0) for limit in limits}
+
+
+def check_study(setting: Setting, cells: Sequence[Cell]) -> dict[str, Any]:
+    """Every problem before any work; what makes this study this study.
+
+    More limits, seeds and arms may be added to a study later, so they are no part of that.
+    """
+    augmentation(setting.options.augment, 32)
+    for cell in cells:
+        split_images(setting.images, seed=cell.seed, limit=cell.limit)
+    fewest = min(cells, key=lambda cell: setting.epochs[cell.limit])
+    task, given = setting.open_cell(fewest)
+    given = taking(setting.study, given)
+    for entry in entries(setting.study, given, fewest.seed):
+        _check_entry(entry, task, setting.options_of(fewest))
+    every = entries(replace(setting.study, only=()), given, fewest.seed)
+    arms = [entry.arm for entry in every if entry.arm]
+    config = fit_steps.config(arms, setting.options, setting.images, task.split)
+    varying = ("epochs", "seed")
+    return {
+        **{key: value for key, value in config.items() if key != "training_images"},
+        "study": setting.study.name,
+        "models": list(setting.models),
+        "options": {k: v for k, v in config["options"].items() if k not in varying},
+    }
+
+
+def _check_entry(entry: Entry, task: Task, options: FitOptions) -> None:
+    arm = entry.arm
+    if arm is None:
+        return
+    check(arm.plan, arm.sources, name=f"the plan of {arm.name}")
+    network = compose(arm.plan, arm.sources)
+    check_fit(network, arm.policy, size=task.size, columns=class_counts(task), loss=arm.loss)
+    plan_stages(network, arm.policy, arm.loss or task_loss(arm.plan), options)
+
+
+def write_files(folder: Path, title: str, arms: Sequence[ArmSummary]) -> None:
+    """`table.md`, `summary.md` and the figure, all made anew from the study's lines."""
+    write_text(folder / "table.md", study_table(arms))
+    write_text(folder / "summary.md", study_words(title, arms))
+    draw_study(arms, [folder / "figure.png", folder / "figure.svg"], title=title)
+
+
+def as_data(
+    folder: Path, study: Study, lines: Sequence[Any], arms: Sequence[ArmSummary]
+) -> dict[str, Any]:
+    """What `--json` prints."""
+    return {
+        "study": study.name,
+        "folder": str(folder),
+        "summary": [asdict(arm) for arm in arms],
+        "lines": list(lines),
+    }

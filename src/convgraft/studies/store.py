@@ -1,0 +1,152 @@
+"""A study's folder: one line a result, appended and never changed, so that work can go on.
+
+study.json      the configuration; another one is refused
+results.jsonl   a line for each arm of each cell
+state/          checkpoints, and networks that an average vote waits for
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from convgraft.compose import Composite
+from convgraft.errors import ArtifactError
+
+CONFIG, RESULTS, STATE = "study.json", "results.jsonl", "state"
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class StudyStore:
+    """A claimed folder.
+
+    Attributes:
+        lines: every result that lies there, in the order in which they came.
+    """
+
+    folder: Path
+    lines: list[Line]
+
+    @classmethod
+    def claim(cls, folder: Path, config: Mapping[str, Any]) -> StudyStore:
+        """Take a folder for a study, or go on with what lies there.
+
+        Raises ArtifactError where another configuration made it, where it holds files that are no
+        study, or where its results cannot be read.
+        """
+        text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        if folder.exists() and not folder.is_dir():
+            raise ArtifactError(f'"{folder}" is a file', expected="a folder for the study")
+        if folder.is_dir() and any(folder.iterdir()):
+            _check_config(folder, text)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            part = folder / f".{CONFIG}.part"
+            part.write_text(text, encoding="utf-8")
+            part.replace(folder / CONFIG)
+        return cls(folder, _read_lines(folder / RESULTS))
+
+    def find(self, cell: str, arm: str) -> Line | None:
+        """An arm's result in a cell; None where there is none yet."""
+        found = (line for line in self.lines if (line["cell"], line["arm"]) == (cell, arm))
+        return next(found, None)
+
+    def append(self, line: Line) -> None:
+        """Write a result; it is on the disk when this returns."""
+        with (self.folder / RESULTS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.lines.append(line)
+
+    def checkpoint(self, cell: str, arm: str) -> Path:
+        """Where an arm's training state lies while it trains."""
+        return self.folder / STATE / cell / f"{arm}.ckpt"
+
+    def keep(self, cell: str, arm: str, composite: Composite) -> None:
+        """Keep a trained network until the cell is done."""
+        from safetensors.torch import save_file
+
+        path = self._kept(cell, arm)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # clones, because safetensors refuses tensors that share memory
+        state = {name: t.clone().contiguous() for name, t in composite.state_dict().items()}
+        part = path.with_suffix(".part")
+        save_file(state, part)
+        part.replace(path)
+
+    def kept(self, cell: str, arm: str) -> dict[str, Tensor]:
+        """The weights of a network that was kept; raises ArtifactError where it is gone."""
+        from safetensors.torch import load_file
+
+        path = self._kept(cell, arm)
+        if not path.is_file():
+            raise ArtifactError(
+                f"the weights of {arm} are gone, and an average vote needs them",
+                expected=str(path),
+                hint="the same command with another --out",
+            )
+        return load_file(path)
+
+    def forget(self, cell: str) -> None:
+        """Remove what was kept for a cell, and the folder of all that when nothing is left."""
+        shutil.rmtree(self.folder / STATE / cell, ignore_errors=True)
+        if (self.folder / STATE).is_dir() and not any((self.folder / STATE).iterdir()):
+            (self.folder / STATE).rmdir()
+
+    def _kept(self, cell: str, arm: str) -> Path:
+        return self.folder / STATE / cell / f"{arm}.safetensors"
+
+
+def _check_config(folder: Path, text: str) -> None:
+    path = folder / CONFIG
+    if not path.is_file():
+        raise ArtifactError(
+            f'the folder "{folder}" is in use',
+            expected="a new folder, or one with a study",
+            found=f"files, and no {CONFIG}",
+            hint="another --out",
+        )
+    if path.read_text(encoding="utf-8") == text:
+        return
+    raise ArtifactError(
+        f'the folder "{folder}" holds results of another study',
+        expected=f"the configuration in {path}",
+        found=f"other values of {', '.join(_differing(path, text)) or 'something'}",
+        hint="the command that made it (other --limits, --seeds and --only may be added), "
+        "or another --out",
+    )
+
+
+def _differing(path: Path, text: str) -> list[str]:
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError:
+        return []
+    now = json.loads(text)
+    return sorted(key for key in {*there, *now} if there.get(key) != now.get(key))
+
+
+def _read_lines(path: Path) -> list[Line]:
+    """The whole lines of a file; a last line that was never finished is cut off."""
+    if not path.exists():
+        return []
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if whole != data:
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+    try:
+        return [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+    except ValueError as error:
+        raise ArtifactError(
+            f'"{path}" cannot be read', expected="a JSON object a line", found=str(error)
+        ) from error

@@ -1,0 +1,165 @@
+"""From a study's lines to figures per arm: means, intervals, and error ratios paired by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+RESAMPLES = 10_000
+SINGLES = ("finetune", "probe", "own")  # the first that a study has is what arms must beat
+
+Line = Mapping[str, Any]
+Key = tuple[int | None, int]  # limit and seed
+Reference = tuple[str, Mapping[Key, float]]  # its name, and its error in every cell
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and where it lies with 95 % confidence; without bounds where one seed tells it."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Mean error over the mean error of something else, on the same seeds.
+
+    Attributes:
+        against: whose error it is divided by.
+        ratio: below 1 is better; the interval is by bootstrap over seeds, pairs kept together.
+        seeds: how many seeds both have.
+    """
+
+    against: str
+    ratio: Interval
+    seeds: int
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """One arm at one number of training images, over its seeds.
+
+    Attributes:
+        limit: as asked; None: all images.
+        training_images: how many that were, on average.
+        top1: mean test top-1, with Student's interval over seeds.
+        single: errors against the best single network, chosen in every cell by validation top-1.
+        vote: errors against the average vote of the single networks.
+        macs, parameters, trainable, seconds: means.
+    """
+
+    arm: str
+    kind: str
+    limit: int | None
+    training_images: float
+    seeds: int
+    top1: Interval
+    single: Ratio | None
+    vote: Ratio | None
+    macs: float
+    parameters: float
+    trainable: float
+    seconds: float
+
+
+def summarise(lines: Sequence[Line]) -> list[ArmSummary]:
+    """Every arm at every limit, limits rising, arms in the order in which they first came."""
+    limits = sorted({line["limit"] for line in lines}, key=lambda x: (x is None, x or 0))
+    found: list[ArmSummary] = []
+    for limit in limits:
+        here = [line for line in lines if line["limit"] == limit]
+        single, vote = _references(here)
+        for arm in dict.fromkeys(line["arm"] for line in here):
+            own = [line for line in here if line["arm"] == arm]
+            found.append(_summary(own, single, vote))
+    return found
+
+
+def _summary(own: Sequence[Line], single: Reference, vote: Reference) -> ArmSummary:
+    def mean(key: str) -> float:
+        return fmean(line[key] for line in own)
+
+    first = own[0]
+    return ArmSummary(
+        arm=first["arm"],
+        kind=first["kind"],
+        limit=first["limit"],
+        training_images=mean("training_images"),
+        seeds=len(own),
+        top1=student_interval([line["test"]["top1"] for line in own]),
+        single=_ratio(_errors(own), *single),
+        vote=_ratio(_errors(own), *vote),
+        macs=mean("macs"),
+        parameters=mean("parameters"),
+        trainable=mean("trainable"),
+        seconds=mean("seconds"),
+    )
+
+
+def _references(lines: Sequence[Line]) -> tuple[Reference, Reference]:
+    """The errors, by cell, of the best single network and of the average vote."""
+    kinds = {line["baseline"] for line in lines if line["kind"] == "baseline"}
+    kind = next((name for name in SINGLES if name in kinds), "")
+    singles = [ln for ln in lines if ln["kind"] == "baseline" and ln["baseline"] == kind]
+    votes = [ln for ln in lines if ln["kind"] == "average" and ln["baseline"] == kind]
+    best = _errors(best_by_validation(singles))
+    return (f"best {kind}", best), (f"average-{kind}", _errors(votes))
+
+
+def best_by_validation(singles: Sequence[Line]) -> list[Line]:
+    """In every cell the line with the highest validation top-1, the first among equals.
+
+    The test part has no say in it, so that the choice does not flatter what was chosen.
+    """
+    best: dict[Key, Line] = {}
+    for line in singles:
+        key = (line["limit"], line["seed"])
+        if key not in best or line["val"] > best[key]["val"]:
+            best[key] = line
+    return list(best.values())
+
+
+def _errors(lines: Sequence[Line]) -> dict[Key, float]:
+    return {(line["limit"], line["seed"]): 1 - line["test"]["top1"] for line in lines}
+
+
+def _ratio(own: Mapping[Key, float], against: str, other: Mapping[Key, float]) -> Ratio | None:
+    shared = [key for key in own if key in other]
+    if not shared or not sum(other[key] for key in shared):
+        return None
+    ratio = paired_ratio([own[key] for key in shared], [other[key] for key in shared])
+    return Ratio(against, ratio, len(shared))
+
+
+def student_interval(values: Sequence[float]) -> Interval:
+    """The mean and its 95 % interval by Student's t; for shares, within 0 and 1."""
+    mean = fmean(values)
+    if len(values) < 2:
+        return Interval(mean)
+    spread = stdev(values) / len(values) ** 0.5
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * spread
+    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
+
+
+def paired_ratio(own: Sequence[float], other: Sequence[float], *, seed: int = 0) -> Interval:
+    """mean(own) / mean(other), and its 95 % interval by bootstrap over the pairs.
+
+    Resamples in which the others make no error are left out.
+    """
+    mine, theirs = np.asarray(own, float), np.asarray(other, float)
+    value = float(mine.mean() / theirs.mean())
+    if len(mine) < 2:
+        return Interval(value)
+    drawn = np.random.default_rng(seed).integers(len(mine), size=(RESAMPLES, len(mine)))
+    below = theirs[drawn].mean(1)
+    ratios = mine[drawn].mean(1)[below > 0] / below[below > 0]
+    low, high = np.quantile(ratios, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(value, float(low), float(high))

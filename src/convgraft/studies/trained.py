@@ -1,0 +1,81 @@
+"""Train one arm: the same steps for `fit`, the demo and every study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convgraft.compose import Composite, compose
+from convgraft.studies.arms import Arm
+from convgraft.studies.gates import wire_gates
+from convgraft.studies.results import best_val
+from convgraft.training import FitOptions, Task, evaluate, fit, start_adapters, task_loss
+from convgraft.training.voting import fit_votes
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A trained arm, before its test.
+
+    Attributes:
+        notes: its curve, chosen epoch, seconds, freeze rules, gates and votes: what its
+            `metrics.json` says.
+    """
+
+    arm: Arm
+    composite: Composite
+    notes: Mapping[str, Any]
+
+
+def train_arm(
+    arm: Arm,
+    task: Task,
+    options: FitOptions,
+    *,
+    checkpoint: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Trained:
+    """Compose an arm, train it, and fit its votes; `notes["finished"]` says if nobody stopped it.
+
+    Args:
+        checkpoint: as of `convgraft.training.fit`; it stays there when all is done.
+    """
+    network = compose(arm.plan, arm.sources, seed=options.seed)
+    start_adapters(network, task.pixels("train").images)
+    result = fit(
+        network,
+        task,
+        arm.policy,
+        options,
+        loss=arm.loss,
+        checkpoint=checkpoint,
+        on_progress=on_progress,
+    )
+    rates = result.freeze.rates
+    notes = {
+        "arm": arm.name,
+        "finished": not result.interrupted,
+        "val": best_val(result),
+        "best_epoch": result.best_epoch,
+        "seconds": result.seconds,
+        "trainable": sum(p.numel() for n, p in result.composite.named_parameters() if rates[n]),
+        "freeze": {"name": arm.policy.name, "phases": arm.policy.as_data()},
+        "loss": str(arm.loss or task_loss(arm.plan)),
+        "curve": [dict(epoch) for epoch in result.curve],
+    }
+    if gates := wire_gates(result.composite):
+        notes["gates"] = gates
+    if not result.interrupted:
+        notes |= _voted(result.composite, task, options)
+    return Trained(arm, result.composite, notes)
+
+
+def _voted(composite: Composite, task: Task, options: FitOptions) -> dict[str, Any]:
+    """Fit the votes that have numbers, on validation; what they came to, and what it is worth."""
+    pixels = task.pixels("val")
+    votes = fit_votes(composite, pixels, seed=options.seed)
+    if not votes:
+        return {}
+    return {"votes": votes, "val": evaluate(composite, pixels)[composite.plan.answer].top1}

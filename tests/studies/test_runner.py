@@ -1,0 +1,159 @@
+"""A study goes on where it stopped, tests each arm once, and keeps to its configuration."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convgraft.data import open_images, split_images
+from convgraft.errors import ArtifactError
+from convgraft.sources import source
+from convgraft.strategies import Ingredients, StrategyOptions
+from convgraft.studies import Cell, Design, Study, StudyArm, StudyStore, run_study
+from convgraft.studies.runner import Report
+from convgraft.training import FitOptions, Task
+from helpers import Tiny
+
+IMAGES = open_images("digits")
+SOURCES = {name: source(Tiny(classes=10, seed=seed)) for seed, name in enumerate("ab")}
+CELLS = (Cell(20, 0), Cell(20, 1))
+
+
+def arms(given: Ingredients) -> list[StudyArm]:
+    weighted = StrategyOptions(vote="weighted")
+    return [
+        StudyArm(Design("cross-skip", freeze="adapters-only")),
+        StudyArm(Design("ensemble", weighted, freeze="heads-only")),
+    ]
+
+
+STUDY = Study("tiny", "which is it?", arms, ("probe", "own"))
+ARMS = [
+    *("cross-skip", "ensemble", "probe-a", "probe-b", "own-a", "own-b"),
+    *("average-probe", "average-own"),
+]
+
+
+def options(cell: Cell) -> FitOptions:
+    return FitOptions(epochs=1, batch_size=10, seed=cell.seed)
+
+
+def quiet(what: str, done: int, total: int) -> None:
+    pass
+
+
+class Opener:
+    """Opens cells, and remembers their tasks."""
+
+    def __init__(self) -> None:
+        self.tasks: list[Task] = []
+
+    def __call__(self, cell: Cell) -> tuple[Task, Ingredients]:
+        split = split_images(IMAGES, seed=cell.seed, limit=cell.limit)
+        small = replace(split, val=split.val[:40], test=split.test[:40])
+        self.tasks.append(Task(IMAGES, small, 8))
+        return self.tasks[-1], Ingredients(SOURCES, 8, 10)
+
+
+def run(folder: Path, report: Report = quiet, study: Study = STUDY) -> list[dict[str, Any]]:
+    return run_study(study, CELLS, Opener(), options, StudyStore.claim(folder, {"n": 1}), report)
+
+
+def untimed(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "study"
+    run(folder)
+    return folder
+
+
+def lines_in(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(text) for text in (folder / "results.jsonl").read_text().splitlines()]
+
+
+def test_every_arm_of_every_cell_has_a_line(whole: Path) -> None:
+    found = [(line["seed"], line["arm"]) for line in lines_in(whole)]
+    assert found == [(cell.seed, arm) for cell in CELLS for arm in ARMS]
+    assert {path.name for path in whole.iterdir()} == {"study.json", "results.jsonl"}
+
+
+def test_lines_tell_what_was_trained_and_what_came_of_it(whole: Path) -> None:
+    by_arm = {line["arm"]: line for line in lines_in(whole)[: len(ARMS)]}
+    assert len(by_arm["cross-skip"]["gates"]) == 2
+    assert by_arm["cross-skip"]["policy"] == "adapters-only"
+    weights = by_arm["ensemble"]["votes"]["label"]["weights"]
+    assert sum(weights.values()) == pytest.approx(1, abs=1e-4)
+    members = [by_arm[f"probe-{name}"] for name in "ab"]
+    assert by_arm["average-probe"]["seconds"] == sum(line["seconds"] for line in members)
+    assert by_arm["average-probe"]["trainable"] == sum(line["trainable"] for line in members)
+    assert (by_arm["own-a"]["trainable"], by_arm["own-a"]["seconds"]) == (0, 0)
+    assert {line["test"]["images"] for line in by_arm.values()} == {40}
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_study_that_was_killed_goes_on_and_ends_in_the_same_rows(
+    whole: Path, tmp_path: Path
+) -> None:
+    def die_in_the_last_probe(what: str, done: int, total: int) -> None:
+        if what.startswith("probe-b"):
+            raise KilledError
+
+    folder = tmp_path / "study"
+    with pytest.raises(KilledError):
+        run(folder, die_in_the_last_probe)
+    assert [line["arm"] for line in lines_in(folder)] == ARMS[:3]
+    with (folder / "results.jsonl").open("a") as file:
+        file.write('{"cell": "20-0", "arm": "pro')  # the power went off while it was written
+    trained: list[str] = []
+    again = run(folder, lambda what, done, total: trained.append(what.partition(",")[0]))
+    assert trained.count("cross-skip") == trained.count("probe-a") == 2  # two steps of one seed
+    assert trained.count("probe-b") == 4
+    assert untimed(again) == untimed(lines_in(folder)) == untimed(lines_in(whole))
+
+
+def test_what_is_done_is_not_done_again(whole: Path) -> None:
+    before = (whole / "results.jsonl").read_bytes()
+    opener = Opener()
+    run_study(STUDY, CELLS, opener, options, StudyStore.claim(whole, {"n": 1}), quiet)
+    assert (whole / "results.jsonl").read_bytes() == before
+    assert [task.test_reads for task in opener.tasks] == [[], []]
+
+
+def test_the_test_part_is_read_once_by_each_arm(tmp_path: Path) -> None:
+    opener, study = Opener(), replace(STUDY, only=("probe-a", "own-b"))
+    store = StudyStore.claim(tmp_path / "study", {})
+    run_study(study, CELLS[:1], opener, options, store, quiet)
+    assert opener.tasks[0].test_reads == ["probe-a", "own-b"]
+    # more arms may come later; a member's weights wait for its average
+    later = run_study(STUDY, CELLS[:1], Opener(), options, store, quiet)
+    assert sorted(line["arm"] for line in later) == sorted(ARMS)
+    assert not (store.folder / "state").exists()
+
+
+def test_another_configuration_is_refused(whole: Path) -> None:
+    with pytest.raises(ArtifactError, match="another study") as told:
+        StudyStore.claim(whole, {"n": 2})
+    assert told.value.found == "other values of n"
+
+
+def test_other_epochs_for_the_same_cells_are_refused(whole: Path) -> None:
+    store = StudyStore.claim(whole, {"n": 1})
+    with pytest.raises(ArtifactError, match="other epochs"):
+        run_study(STUDY, CELLS, Opener(), lambda cell: FitOptions(epochs=2), store, quiet)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("my life")
+    with pytest.raises(ArtifactError, match="in use"):
+        StudyStore.claim(tmp_path, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
