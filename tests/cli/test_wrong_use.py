@@ -35,6 +35,9 @@ class Place:
         size = [] if "--image-size" in more or "--plan" in more else ["--image-size", 16]
         return ["fit", data or self.pictures, *given, *size, "--out", self.out, *more]
 
+    def ensemble(self, *given: object) -> list[object]:
+        return ["ensemble", *given, "--out", self.out]
+
     def plan(self, text: str):
         return ["explain", self.file("plan.yaml", text)]
 
@@ -66,6 +69,18 @@ def _two_labels(place: Place) -> Path:
     table = pa.table({"img": images, "fine": [i % 3 for i in range(36)], "coarse": [0, 1] * 18})
     pq.write_table(table, place.tmp / "set.parquet")
     return place.tmp / "set.parquet"
+
+
+def _other_colours(place: Place) -> Path:
+    data = shutil.copytree(place.pictures, place.tmp / "data")
+    return data.joinpath("red").rename(data / "violet").parent
+
+
+def _other_order(place: Place) -> Path:
+    copy = _copy(place)
+    names = json.loads((copy / "labels.json").read_text())["classes"]
+    (copy / "labels.json").write_text(json.dumps({"classes": names[::-1]}))
+    return copy
 
 
 def _other_plan(place: Place) -> Path:
@@ -227,6 +242,37 @@ CASES: dict[str, Case] = {
         lambda p: ["evaluate", p.run, write_pictures(p.tmp / "x").joinpath("red").rename(
             p.tmp / "x" / "violet").parent],
         "violet"),
+    # ensembles
+    "ensemble of one": (lambda p: p.ensemble(NET), "two or more"),
+    "vote that is none": (
+        lambda p: p.ensemble(NET, NET, "--vote", "wieghted"), "did you mean weighted"),
+    "fitted vote without data": (lambda p: p.ensemble(NET, NET, "--vote", "stack"), "--data DATA"),
+    "images to hold out of no data": (
+        lambda p: p.ensemble(NET, NET, "--held-out", 5), "no --data"),
+    "vote named twice": (
+        lambda p: p.ensemble(NET, NET, "--vote", "hard", "hard"), "named once"),
+    "cost without a cascade": (
+        lambda p: p.ensemble(NET, NET, "--max-cost", 5), "--vote cascade"),
+    "cascade that is too cheap": (
+        lambda p: p.ensemble(NET, NET, "--vote", "cascade", "--data", "digits",
+                             "--image-size", 8, "--max-cost", 0.001),
+        "no cascade is as cheap"),
+    "members of different classes": (
+        lambda p: p.ensemble(p.run, NET), "different numbers of classes"),
+    "members and data of different classes": (
+        lambda p: p.ensemble(p.run, p.run, "--data", _other_colours(p)), "different classes"),
+    "runs with the same classes in another order": (
+        lambda p: p.ensemble(p.run, _other_order(p)), "another order"),
+    "more held-out images than there are": (
+        lambda p: p.ensemble(p.run, p.run, "--data", p.pictures, "--held-out", 1000),
+        "cannot be held out"),
+    "test on the images of the fit": (
+        lambda p: p.ensemble(p.run, p.run, "--data", p.pictures, "--split", "test",
+                             "--test", p.pictures),
+        "tested on images that they are fitted on"),
+    "ensemble written over a member": (
+        lambda p: ["ensemble", p.run, p.run, "--out", p.run, "--overwrite"], "is read from"),
+    "member that is no run": (lambda p: p.ensemble(p.pictures, NET), "plan.yaml"),
 }  # fmt: skip
 
 

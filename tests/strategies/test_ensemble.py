@@ -46,7 +46,9 @@ def test_a_cascade_runs_the_cheapest_network_first() -> None:
 def test_nothing_in_a_vote_plan_has_weights_of_its_own() -> None:
     plan = vote_plan(given(), ["stack", "average"])
     assert [(head.name, head.kind) for head in plan.heads] == [
-        ("a", "identity"), ("b", "identity"), ("average", "average"), ("label", "stack")]  # fmt: skip
+        ("a", "identity"), ("b", "identity"),
+        ("average", "average"), ("label", "stack"),
+    ]  # fmt: skip
     network = compose(plan, given().sources)
     assert not list(network.get_submodule("heads").parameters())
 

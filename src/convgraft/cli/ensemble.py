@@ -83,7 +83,7 @@ def ensemble(
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
-    cells = [row["arm"]]
+    cells = [row["arm"].partition("@")[0]]  # weights files make long names
     for metrics in (row["held_out"], row["test"]):
         known = metrics is not None
         cells += [percent(metrics["top1"]), f"{metrics['nll']:.4f}"] if known else ["", ""]

@@ -44,7 +44,7 @@ class Chosen:
             return None
         told.append(
             "A vote fitted on images that members know by heart trusts those that remember best, "
-            "and its held-out figures are too good; the test figures are what counts."
+            "and its held-out figures are too good: go by images that no member has seen."
         )
         return " ".join(told)
 

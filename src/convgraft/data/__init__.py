@@ -13,8 +13,8 @@ from convgraft.data.split_file import read_split, write_split
 from convgraft.data.walk import image_files
 
 __all__ = [
-    "MISSING",
     "AUGMENTATIONS",
+    "MISSING",
     "Augmentation",
     "BrokenImage",
     "Column",

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from convgraft.compose import Checked, Composite, Resolved, resolve
+from convgraft.errors import UsageError
 from convgraft.report.figures import JOIN
 from convgraft.report.plan_canvas import Canvas, text_width
 from convgraft.report.plan_graph import PlanGraph, TapBox, plan_graph
@@ -18,6 +19,7 @@ from convgraft.training.freeze import work_out_phases
 INK, GREY, PALE = "#22302c", "#66736f", "#b4beba"
 LEAF, PANEL, LINE = "#e3f0ec", "#f5f7f6", "#8d9a96"
 ICE, BLUE, FROST = "#dfebf5", "#5b87ad", "#eff5fa"
+FORMS = (".svg", ".png")
 
 
 def draw_plan(plan: Checked | Resolved, path: Path, *, frozen: Collection[str] = ()) -> Path:
@@ -29,7 +31,11 @@ def draw_plan(plan: Checked | Resolved, path: Path, *, frozen: Collection[str] =
 
     Args:
         frozen: sources, `a`, or taps, `a:layer1`, that do not learn; they are drawn in blue.
+
+    Raises UsageError for a path with another suffix.
     """
+    if path.suffix not in FORMS:
+        raise UsageError(f'"{path}" is no picture', expected=" or ".join(FORMS))
     resolved = resolve(plan) if isinstance(plan, Checked) else plan
     graph = plan_graph(resolved, frozen)
     places = find_places(graph, text_width)

@@ -44,11 +44,12 @@ class Split:
         """The values of all images, in memory."""
         self.front.eval()
         layout = fastest_format(self.composite)
+        device = next(self.composite.parameters()).device
         parts: list[list[Tensor]] = []
         total = len(pixels.images)
         for start in range(0, total, BATCH):
-            batch = laid_out(pixels.images[start : start + BATCH], layout)
-            parts.append(list(self.front(batch)))
+            batch = laid_out(pixels.images[start : start + BATCH].to(device), layout)
+            parts.append([value.cpu() for value in self.front(batch)])
             if on_progress:
                 on_progress(min(start + BATCH, total), total)
         values = tuple(torch.cat(column).clone() for column in zip(*parts, strict=True))
@@ -92,7 +93,8 @@ def split_frozen(held: Composite, images: int) -> Split | None:
     front = fx.GraphModule(root, _front(graph, steady, border, held))
     size = held.plan.image_size
     with torch.inference_mode():
-        sample = front.eval()(torch.zeros(1, 3, size, size, dtype=torch.uint8))
+        device = next(held.parameters()).device
+        sample = front.eval()(torch.zeros(1, 3, size, size, dtype=torch.uint8, device=device))
     if images * sum(value.nbytes for value in sample) > STORE_BYTES:
         return None
     rest = _rest(graph, steady, border)
