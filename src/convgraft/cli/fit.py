@@ -134,9 +134,9 @@ def fit(
         "direction": direction, "via": via, "into": into, "join": join, "filters": filters,
     })  # fmt: skip
     named = strategy or ("" if plan else fit_steps.DEFAULT_STRATEGY)
-    weights = fit_steps.read_weights(task_weights)
-    design = Design(named, chosen, said, freeze, loss, balance, weights, learn_filters)
     images, split = fit_steps.open_data(data, target, label_map, limit, seed, augment)
+    weights = fit_steps.read_weights(task_weights, images.target or "label")
+    design = Design(named, chosen, said, freeze, loss, balance, weights, learn_filters)
     asked = fit_steps.Asked(models, plan, image_size, design, random_front)
     given, arms = fit_steps.plan_arms(asked, images, seed, baselines)
     fit_steps.check_arms(arms, given, images, out)

@@ -63,8 +63,11 @@ def read_options(given: Mapping[str, Any]) -> tuple[StrategyOptions, tuple[str, 
     return StrategyOptions(**said), tuple(said)
 
 
-def read_weights(text: str | None) -> dict[str, float]:
-    """`fine=1,coarse=0.5` as weights by label column; raises UsageError."""
+def read_weights(text: str | None, main: str) -> dict[str, float]:
+    """`fine=1,coarse=0.5` as weights by label column, the main one under the empty name.
+
+    Raises UsageError where it cannot be read.
+    """
     weights: dict[str, float] = {}
     for item in filter(None, (text or "").split(",")):
         name, _, value = item.partition("=")
@@ -78,7 +81,7 @@ def read_weights(text: str | None) -> dict[str, float]:
                 expected="e.g. fine_label=1,coarse_label=0.5",
                 found=text,
             )
-    return weights
+    return {"" if name == main else name: weight for name, weight in weights.items()}
 
 
 def plan_arms(

@@ -13,14 +13,24 @@ from convgraft.layers.side import SideHead
 from convgraft.layers.votes import VOTES
 
 
+LARGEST_VARIANCE = 256
+
+
 class DenseHead(Fusion):
     """A fusion of its inputs, then dense layers.
 
     Inputs are maps [N, C, H, W] or vectors [N, C]; by default they are pooled, concatenated and
     standardised. No hidden layer makes it a linear head.
 
+    A fused vector of more than 256 numbers is scaled down to a total variance of 256: else a head
+    over thousands of features would begin far from equal probabilities, and a step of the optimiser
+    would move its answer by as much more as it is wider.
+
     Args:
         fusion: a row of `FUSIONS`.
+
+    Attributes:
+        scale: what the fused vector is multiplied by.
     """
 
     def __init__(
@@ -33,6 +43,7 @@ class DenseHead(Fusion):
     ) -> None:
         super().__init__(inputs, fusion)
         width = self.width
+        self.scale = min(1.0, (LARGEST_VARIANCE / width) ** 0.5)
         self.layers = nn.Sequential()
         for number, size in enumerate(hidden):
             self.layers.add_module(f"dense{number}", nn.Linear(width, size))
@@ -45,7 +56,7 @@ class DenseHead(Fusion):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Logits [N, classes]."""
-        return self.classifier(self.layers(super().forward(*inputs)))
+        return self.classifier(self.layers(self.scale * super().forward(*inputs)))
 
 
 def _build_side(

@@ -72,7 +72,7 @@ STRATEGIES: Mapping[str, Strategy] = {
     "ladder": Strategy(ladder, "heads-only", least=1, options=(*_HEAD, "taps", "head")),
     "fixed-filters": Strategy(
         fixed_filters,
-        "heads-only",
+        "adapters-only",
         least=1,
         options=(*_HEAD, "filters", "into", "adapter"),
         brings=banks,
