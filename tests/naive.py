@@ -59,7 +59,12 @@ class Naive(nn.Module):
     def linear_head(self, name: str, *features: Tensor) -> Tensor:
         """Standardised, then one dense layer."""
         head = self.heads.get_submodule(name)
-        return dense(head.classifier, self.standardised(head.norm, torch.cat(features, 1)))
+        return dense(head.classifier, scaled(self.standardised(head.norm, torch.cat(features, 1))))
+
+
+def scaled(x: Tensor) -> Tensor:
+    """Vectors of more than 256 numbers, brought to a total variance of 256."""
+    return x * min(1.0, 16 / x.shape[1] ** 0.5)
 
 
 def dense(layer: nn.Module, x: Tensor) -> Tensor:

@@ -61,6 +61,22 @@ def test_mlp_has_relu_between_its_layers():
     assert head.layers.dense1.weight.shape == (4, 7)
 
 
+def test_a_wide_head_reads_its_features_at_a_total_variance_of_256():
+    head = DenseHead([(1024,)], classes=3).train()
+    read: list[torch.Tensor] = []
+    head.classifier.register_forward_pre_hook(lambda module, inputs: read.append(inputs[0]))
+    head(7 * torch.randn(64, 1024) + 2)
+    assert read[0].var(0, unbiased=False).sum().item() == pytest.approx(256, rel=1e-3)
+    assert DenseHead([(64,), (64,)], classes=3).scale == 1
+
+
+def test_a_new_classifier_begins_at_equal_probabilities():
+    head = DenseHead([(512,)], classes=5).train()
+    probabilities = head(torch.randn(64, 512)).softmax(1)
+    assert (probabilities - 0.2).abs().max() < 0.03
+    assert head.classifier.weight.any()  # not exactly: features get a gradient from the first step
+
+
 @pytest.mark.parametrize("hidden", [(), (16,)])
 def test_dropout_acts_while_training_alone(hidden: tuple[int, ...]):
     head = DenseHead([(8,)], classes=2, hidden=hidden, dropout=0.5)

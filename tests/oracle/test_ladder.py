@@ -10,7 +10,7 @@ from torch import Tensor
 from convgraft.compose import compose
 from convgraft.strategies import STRATEGIES, Ingredients, StrategyOptions
 from helpers import small
-from naive import Naive, assert_like, dense, stir
+from naive import Naive, assert_like, dense, scaled, stir
 
 
 class Ladder(Naive):
@@ -31,7 +31,7 @@ class Ladder(Naive):
 
     def mlp(self, rungs: list[Tensor]) -> Tensor:
         head = self.heads.label
-        x = self.standardised(head.norm, torch.cat(rungs, 1))
+        x = scaled(self.standardised(head.norm, torch.cat(rungs, 1)))
         return dense(head.classifier, F.relu(dense(head.layers.dense0, x)))
 
     def side(self, rungs: list[Tensor]) -> Tensor:

@@ -12,8 +12,8 @@ from convgraft.layers.head_kind import HeadKind
 from convgraft.layers.side import SideHead
 from convgraft.layers.votes import VOTES
 
-
 LARGEST_VARIANCE = 256
+CLASSIFIER_START = 1e-3  # deviation of a new classifier's weights
 
 
 class DenseHead(Fusion):
@@ -22,9 +22,10 @@ class DenseHead(Fusion):
     Inputs are maps [N, C, H, W] or vectors [N, C]; by default they are pooled, concatenated and
     standardised. No hidden layer makes it a linear head.
 
-    A fused vector of more than 256 numbers is scaled down to a total variance of 256: else a head
-    over thousands of features would begin far from equal probabilities, and a step of the optimiser
-    would move its answer by as much more as it is wider.
+    The classifier begins close to zero, at equal probabilities: a random one would pull at
+    features that were learned elsewhere (Kumar et al. 2022). A fused vector of more than 256
+    numbers is scaled down to a total variance of 256: else a step of the optimiser would move the
+    answer of a head over thousands of features by as much more as it is wider.
 
     Args:
         fusion: a row of `FUSIONS`.
@@ -53,6 +54,8 @@ class DenseHead(Fusion):
         if dropout and not hidden:
             self.layers.add_module("dropout", nn.Dropout(dropout))
         self.classifier = nn.Linear(width, classes)
+        nn.init.normal_(self.classifier.weight, std=CLASSIFIER_START)
+        nn.init.zeros_(self.classifier.bias)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Logits [N, classes]."""
