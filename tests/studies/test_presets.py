@@ -77,7 +77,8 @@ def test_every_arm_composes() -> None:
 
 def test_fixed_filters_trains_the_classifier_alone_unless_it_says_otherwise() -> None:
     found = preset("fixed-filters")
-    assert learning(found["sobel"]) == learning(found["random-weights"]) == {"heads"}
+    assert learning(found["gaussian"]) == learning(found["random-weights"]) == {"heads"}
+    assert learning(found["sobel"]) == {"heads", "adapters"}  # six channels have to become three
     assert learning(found["gaussian-learned"]) == {"heads", "filters"}
     assert learning(found["from-scratch"]) == {"heads", "a"}
     assert [name for name in found if name.startswith("average")] == []
