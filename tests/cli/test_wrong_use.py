@@ -226,6 +226,23 @@ CASES: dict[str, Case] = {
         lambda p: p.fit("--freeze", p.file("f.yaml", '"**": frozen\nheads: frozen\n'
                                            "adapters: frozen\n")),
         "nothing learns"),
+    "test images that a run has learned from": (
+        lambda p: p.fit("--seed", 1, models=(p.run, NET)), "--seed 0, which the run was made with"),
+    "a study's test images that a run has learned from": (
+        lambda p: ["study", "ladder", p.pictures, "--models", p.run, NET, "--image-size", 16,
+                   "--seeds", 2, "--out", p.out],
+        "has learned from"),
+    "a teacher with the classes in another order": (
+        lambda p: p.fit("--strategy", "distil", models=(NET, _other_order(p))), "another order"),
+    "label columns that nothing answers": (
+        lambda p: p.fit("--target", "fine", "coarse", "--strategy", "parallel",
+                        data=_two_labels(p)),
+        "--strategy multitask"),
+    "too few epochs for the phases": (
+        lambda p: p.fit("--freeze", "gradual", "--epochs", 2), "too few"),
+    "a loss that reaches nothing that learns": (
+        lambda p: p.fit("--freeze", "heads-only", "--loss", "mse", "--strategy", "stitch"),
+        "has a part in the loss"),
     # runs
     "run missing": (lambda p: ["predict", p.tmp / "no", p.pictures], "no run at"),
     "run unfinished": (

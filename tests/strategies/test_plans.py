@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from convgraft.plan import parse_plan
 from convgraft.sources import Source
 from convgraft.strategies import LOSSES, STRATEGIES, Ingredients, StrategyOptions, write_recipe
 from convgraft.studies import Design, build_arm
+from convgraft.training import work_out
 from helpers import small
 
 A_LABEL = "head label = linear(a:flatten) classes=7"
@@ -105,7 +107,7 @@ def written(strategy: str, count: int = 2, **options: Any) -> list[str]:
             [*OWN_HEADS, "head label = plurality(heads:a, heads:b)"],
         ),
         ("ladder", {}, [f"head label = linear({BLOCKS}) classes=7"]),
-        ("ladder", {"head": "side", "hidden": (8,)}, [f"head label = side({BLOCKS}) classes=7"]),
+        ("ladder", {"head": "side"}, [f"head label = side({BLOCKS}) classes=7"]),
         (
             "ladder",
             {"head": "mlp", "taps": "b:layer1"},
@@ -178,6 +180,10 @@ def test_teachers_answer_with_their_own_classifiers_and_vote() -> None:
         ("cascade", {"join": "addd"}, "did you mean add"),
         ("parallel", {"fusion": "atention"}, "did you mean attention"),
         ("ladder", {"head": "tower"}, "linear, mlp, side"),
+        ("ladder", {"head": "side", "hidden": (8,)}, "only an mlp has hidden layers"),
+        ("cascade", {"start": "zero"}, "--join add"),
+        ("stitch", {"classifier": "own", "hidden": (8,)}, "as it is"),
+        ("stitch", {"classifier": "mine"}, "new or own"),
         ("ladder", {"taps": "layer9"}, "selects no tap"),
         ("ensemble", {"vote": "plural"}, "did you mean plurality"),
         ("fixed-filters", {"filters": "gausian"}, "did you mean gaussian"),
@@ -246,3 +252,34 @@ def test_tasks_are_weighed_by_column() -> None:
         build_arm(Design("multitask", task_weights={"kin": 0.5}), two)
     with pytest.raises(UsageError, match="did you mean gradnorm"):
         build_arm(Design("multitask", balance="gradnrm"), two)
+
+
+@pytest.mark.parametrize(
+    ("design", "message"),
+    [
+        (Design("parallel", StrategyOptions(fusion="bilinear"), loss="co-learning"), "bilinear"),
+        (Design("ladder", StrategyOptions(head="side"), loss="co-learning"), "side"),
+        (Design("ensemble", StrategyOptions(vote="weighted"), loss="co-learning"), "weighted"),
+        (Design("stitch", loss="co-learning"), "whole networks"),
+        (Design("stitch", loss="mse", balance="uncertainty"), "several tasks"),
+        (Design("parallel", balance="gradnorm"), "several tasks"),
+    ],
+)
+def test_losses_and_balances_that_would_be_lost(design: Design, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        build_arm(design, given())
+
+
+def test_a_filter_bank_is_no_network_to_learn_from() -> None:
+    one = replace(given(), sources={"a": small()})
+    with pytest.raises(UsageError, match="two or more"):
+        build_arm(Design("fixed-filters", loss="co-learning"), one)
+
+
+@pytest.mark.parametrize("preset", ["discriminative", "all", "gradual"])
+def test_fixed_filters_stay_fixed_under_any_policy(preset: str) -> None:
+    arm = build_arm(Design("fixed-filters", freeze=preset), given())
+    freeze = work_out(arm.policy, compose(arm.plan, arm.sources))
+    kernels = [rate for name, rate in freeze.rates.items() if name.startswith("sources.filters")]
+    assert kernels
+    assert not any(kernels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,32 @@ def test_a_fit_that_was_cut_off_ends_in_the_same_weights(
     assert digest(resumed.composite) == digest(reference.composite)
     assert resumed.curve == reference.curve
     assert len(resumed.curve) == OPTIONS.epochs
+
+
+def test_dropout_goes_on_where_it_was_cut_off(
+    given: Ingredients, digits_task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropping = replace(given, options=StrategyOptions(dropout=0.3))
+    options = replace(OPTIONS, epochs=2, augment="none")
+    whole = train(dropping, digits_task, options)
+    write = Checkpoint.on_train_epoch_end
+
+    def cut_off(self: Checkpoint, trainer: object, module: object) -> None:
+        write(self, trainer, module)  # type: ignore[arg-type]
+        raise PowerCutError
+
+    monkeypatch.setattr(Checkpoint, "on_train_epoch_end", cut_off)
+    with pytest.raises(PowerCutError):
+        train(dropping, digits_task, options, checkpoint=tmp_path / "x.ckpt")
+    monkeypatch.undo()
+    resumed = train(dropping, digits_task, options, checkpoint=tmp_path / "x.ckpt")
+    assert digest(resumed.composite) == digest(whole.composite)
+
+
+def test_half_precision_is_saved_as_it_was_tested(given: Ingredients, digits_task: Task) -> None:
+    result = train(given, digits_task, FitOptions(1, 50, precision="bf16-true", accelerator="cpu"))
+    floating = [t for t in result.composite.state_dict().values() if t.is_floating_point()]
+    assert {tensor.dtype for tensor in floating} == {torch.float32}
 
 
 def test_checkpoints_load_without_unpickling_objects(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from convgraft.cli.console import say
+from convgraft.cli.own_classes import check_same_classes, read_labels
+from convgraft.cli.runs_as_models import recorded_split
 from convgraft.compose import open_network, source_seed
-from convgraft.data import ImageSet, Split, read_split
-from convgraft.errors import ArtifactError, DataError, UsageError
-from convgraft.export import SPLIT
-from convgraft.export.artifact import LABELS
+from convgraft.data import ImageSet, Split
+from convgraft.errors import UsageError
 from convgraft.sources import Source
 from convgraft.strategies import Ingredients, source_names
 
@@ -36,12 +35,7 @@ class Member:
 
     def split(self, images: ImageSet) -> Split | None:
         """Which of these images it was trained on, where it is a run that was trained on them."""
-        if self.folder is None or not (self.folder / SPLIT).is_file():
-            return None
-        try:
-            return read_split(self.folder / SPLIT, images)
-        except DataError:
-            return None
+        return recorded_split(self.folder, images) if self.folder else None
 
 
 def open_members(specs: Sequence[str], seed: int, trust_python: bool) -> list[Member]:
@@ -64,14 +58,7 @@ def _open(name: str, spec: str, seed: int, trust_python: bool) -> Member:
     if opened.nested is None or inner:
         return Member(name, spec, opened)
     folder = Path(location).expanduser()
-    return Member(name, spec, opened, _labels(folder), folder)
-
-
-def _labels(folder: Path) -> tuple[str, ...]:
-    try:
-        return tuple(json.loads((folder / LABELS).read_text(encoding="utf-8"))["classes"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f'"{folder / LABELS}" cannot be read', found=str(error)) from error
+    return Member(name, spec, opened, read_labels(folder), folder)
 
 
 def ingredients(members: Sequence[Member], image_size: int | None) -> Ingredients:
@@ -115,19 +102,8 @@ def agree_on_classes(members: Sequence[Member], sets: Sequence[ImageSet]) -> tup
             expected=str(count),
             found=str(len(labels)),
         )
-    for other, theirs in known[1:]:
-        _check_same(first, labels, other, theirs)
+    for other in known[1:]:
+        check_same_classes(
+            known[0], other, hint="members and images that number their classes alike"
+        )
     return labels
-
-
-def _check_same(first: str, labels: Sequence[str], other: str, theirs: Sequence[str]) -> None:
-    if tuple(labels) == tuple(theirs):
-        return
-    same = set(labels) == set(theirs)
-    raise UsageError(
-        f"{first} and {other} have "
-        + ("the same classes in another order" if same else "different classes"),
-        expected=", ".join(labels[:10]),
-        found=", ".join(theirs[:10]),
-        hint="members and images that number their classes alike",
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,8 +25,9 @@ def explain(
         bool, typer.Option("--gradients", help="Say which weights a loss changes, and why.")
     ] = False,
     loss: Annotated[
-        str, typer.Option(help="Of --gradients: task, co-learning, mse, final, two-stage, distil.")
-    ] = "task",
+        str | None,
+        typer.Option(help="Of --gradients: task, co-learning, mse, ...; a run's own by default."),
+    ] = None,
     classes: Annotated[
         int, typer.Option(min=2, help="For heads of a plan that leave the number of classes open.")
     ] = 10,
@@ -43,12 +45,13 @@ def explain(
     """
     from convgraft.training import read_policy
 
-    composite, recorded = _open(Path(what), classes, trust_python)
-    policy = read_policy(freeze) if freeze else recorded
+    composite, noted = _open(Path(what), classes, trust_python)
+    policy = read_policy(freeze) if freeze else _policy(noted)
     if draw:
         _draw(composite, policy, draw)
     if gradients:
-        stages = explain_gradients(composite, policy, loss, with_weights=Path(what).is_dir())
+        chosen = loss or _own_loss(noted)
+        stages = explain_gradients(composite, policy, chosen, with_weights=Path(what).is_dir())
         print_json(stages) if json else print_gradients(stages)
         return
     description = _describe(composite)
@@ -60,24 +63,38 @@ def explain(
     _print(what, description)
 
 
-def _open(path: Path, classes: int, trust_python: bool) -> tuple[Composite, FreezePolicy | None]:
-    """The network, and for a run the freeze policy it was trained with."""
+def _open(path: Path, classes: int, trust_python: bool) -> tuple[Composite, Mapping[str, Any]]:
+    """The network, and for a run what was noted of how it was trained."""
     from convgraft.compose import compose
     from convgraft.errors import UsageError
     from convgraft.export import load
     from convgraft.plan import read_plan
-    from convgraft.training import FreezePolicy
 
     if path.is_dir():
         run = load(path, trust_python=trust_python)
-        noted = run.metrics.get("freeze")
-        policy = FreezePolicy.from_data(noted["name"], noted["phases"]) if noted else None
-        return run.composite, policy
+        return run.composite, run.metrics
     if not path.exists():
         raise UsageError(
             f'there is no plan or run at "{path}"', expected="a YAML file or a run folder"
         )
-    return compose(read_plan(path).with_classes(classes)), None
+    return compose(read_plan(path).with_classes(classes)), {}
+
+
+def _own_loss(noted: Mapping[str, Any]) -> str:
+    """The loss that a run was trained with; a distilled run has no teacher any more."""
+    name = noted.get("loss_name", "task")
+    if name != "distil":
+        return name
+    say("the teacher is not part of the run: this is about the task alone")
+    return "task"
+
+
+def _policy(noted: Mapping[str, Any]) -> FreezePolicy | None:
+    """The freeze policy that a run was trained with."""
+    from convgraft.training import FreezePolicy
+
+    told = noted.get("freeze")
+    return FreezePolicy.from_data(told["name"], told["phases"]) if told else None
 
 
 def _draw(composite: Composite, policy: FreezePolicy | None, path: Path) -> None:

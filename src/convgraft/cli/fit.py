@@ -117,7 +117,7 @@ def fit(
     Example: convgraft fit pictures/ --models torchvision/resnet18@a.safetensors
     timm/mobilenetv3_small_100@b.safetensors --image-size 100 --baselines --out runs/x
     """
-    from convgraft.cli import fit_steps, pipeline
+    from convgraft.cli import fit_checks, fit_steps, pipeline
     from convgraft.cli.run_folder import claim
     from convgraft.report import verdict
     from convgraft.studies import Design
@@ -139,7 +139,8 @@ def fit(
     design = Design(named, chosen, said, freeze, loss, balance, weights, learn_filters)
     asked = fit_steps.Asked(models, plan, image_size, design, random_front)
     given, arms = fit_steps.plan_arms(asked, images, seed, baselines)
-    fit_steps.check_arms(arms, given, images, out)
+    fit_checks.check_data(arms[0], given.sources, images, split, planned=plan is not None)
+    fit_checks.check_arms(arms, given, images, options, out)
     folder = claim(out, fit_steps.config(arms, options, images, split), overwrite=overwrite)
     if folder.resumed:
         say(f"going on with the unfinished run in {out}")

@@ -1,4 +1,4 @@
-"""The steps of `convgraft fit` before and after training: data, plan, arms, checks, summary."""
+"""The steps of `convgraft fit` before and after training: data, plan, arms, summary."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import convgraft
-from convgraft.compose import check, compose, open_network, open_sources, source_seed
+from convgraft.compose import open_network, open_sources, source_seed
 from convgraft.data import ImageSet, Split, augmentation, open_images, split_images
-from convgraft.errors import ArtifactError, UsageError
+from convgraft.errors import UsageError
 from convgraft.plan import Plan, read_plan
 from convgraft.sources import Source
 from convgraft.strategies import Ingredients, StrategyOptions, source_names
@@ -24,10 +24,10 @@ from convgraft.studies import (
     build_arm,
     random_front,
 )
-from convgraft.training import PRESETS, FitOptions, Task, check_fit
+from convgraft.studies.study import FROZEN_PRESETS
+from convgraft.training import PRESETS, FitOptions, Task
 
 DEFAULT_STRATEGY, DEFAULT_FREEZE = "cross-skip", "discriminative"
-FROZEN_PRESETS = ("heads-only", "adapters-only")  # under which no source learns
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,11 @@ def open_models(
     size = image_size or max(one.image_size for one in opened)
     sized = [one if image_size else _at_own_size(one, size) for one in opened]
     sources = dict(zip(source_names(len(models)), sized, strict=True))
-    return Ingredients(sources, size, len(images.classes), columns=_columns(images))
+    return Ingredients(sources, size, len(images.classes), columns=other_columns(images))
 
 
-def _columns(images: ImageSet) -> dict[str, int]:
+def other_columns(images: ImageSet) -> dict[str, int]:
+    """The number of classes of each label column beside the main one."""
     return {name: len(column.classes) for name, column in images.others.items()}
 
 
@@ -150,7 +151,7 @@ def _from_plan(asked: Asked, path: Path, images: ImageSet, seed: int) -> tuple[I
     if said or asked.design.strategy:
         option = said[0] if said else "strategy"
         raise UsageError(f"a plan says itself what --{option} says", hint=f"leave --{option} out")
-    plan = read_plan(path).with_classes(len(images.classes), _columns(images))
+    plan = read_plan(path).with_classes(len(images.classes), other_columns(images))
     if asked.image_size:
         plan = replace(plan, image_size=asked.image_size)
     sources = open_sources(plan, seed=seed)
@@ -161,25 +162,9 @@ def _from_plan(asked: Asked, path: Path, images: ImageSet, seed: int) -> tuple[I
         plan.image_size,
         len(images.classes),
         options or StrategyOptions(),
-        _columns(images),
+        other_columns(images),
     )
     return given, plan
-
-
-def check_arms(arms: Sequence[Arm], given: Ingredients, images: ImageSet, out: Path) -> None:
-    """Every problem of every plan and policy, before the folder is taken or an image read."""
-    for name, one in given.sources.items():
-        if one.pending and out.resolve() in one.pending.path.resolve().parents:
-            raise ArtifactError(
-                f'source "{name}" is read from "{out}", which is to be written',
-                hint="another --out",
-            )
-    columns = {"": len(images.classes), **_columns(images)}
-    for arm in arms:
-        check(arm.plan, arm.sources, name=f"the plan of {arm.name}")
-    for arm in arms:
-        network = compose(arm.plan, arm.sources)
-        check_fit(network, arm.policy, size=given.image_size, columns=columns, loss=arm.loss)
 
 
 def config(

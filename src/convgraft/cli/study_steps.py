@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from convgraft.cli import fit_steps
-from convgraft.compose import check, compose
+from convgraft.cli.fit_checks import check_arm
+from convgraft.cli.runs_as_models import check_unseen, runs_among
+from convgraft.compose import check
 from convgraft.data import ImageSet, augmentation, split_images
 from convgraft.errors import UsageError
 from convgraft.export.files import write_text
 from convgraft.report import draw_study, study_table, study_words
 from convgraft.strategies import Ingredients
 from convgraft.studies import ArmSummary, Cell, Entry, Study, entries, taking
-from convgraft.training import FitOptions, Task, check_fit, class_counts, task_loss
-from convgraft.training.stages import plan_stages
+from convgraft.training import FitOptions, Task
 from convgraft.training.task import Progress
 
 ALL = "all"
@@ -100,16 +101,17 @@ def check_study(setting: Setting, cells: Sequence[Cell]) -> dict[str, Any]:
     More limits, seeds and arms may be added to a study later, so they are no part of that.
     """
     augmentation(setting.options.augment, 32)
-    for cell in cells:
-        split_images(setting.images, seed=cell.seed, limit=cell.limit)
+    images = setting.images
+    splits = [split_images(images, seed=cell.seed, limit=cell.limit) for cell in cells]
     fewest = min(cells, key=lambda cell: setting.epochs[cell.limit])
     task, given = setting.open_cell(fewest)
     given = taking(setting.study, given)
+    check_unseen(runs_among(given.sources, images), images, splits, _seed_hint)
     for entry in entries(setting.study, given, fewest.seed):
-        _check_entry(entry, task, setting.options_of(fewest))
+        _check_entry(entry, images, given.image_size, setting.options_of(fewest))
     every = entries(replace(setting.study, only=()), given, fewest.seed)
     arms = [entry.arm for entry in every if entry.arm]
-    config = fit_steps.config(arms, setting.options, setting.images, task.split)
+    config = fit_steps.config(arms, setting.options, images, task.split)
     varying = ("epochs", "seed")
     return {
         **{key: value for key, value in config.items() if key != "training_images"},
@@ -119,14 +121,18 @@ def check_study(setting: Setting, cells: Sequence[Cell]) -> dict[str, Any]:
     }
 
 
-def _check_entry(entry: Entry, task: Task, options: FitOptions) -> None:
+def _seed_hint(seed: int | None) -> str:
+    if seed == 0:
+        return "--seeds 1: the seed that the runs were made with"
+    return "runs made with seed 0 and --seeds 1, or data that names its own test part"
+
+
+def _check_entry(entry: Entry, images: ImageSet, size: int, options: FitOptions) -> None:
     arm = entry.arm
     if arm is None:
         return
     check(arm.plan, arm.sources, name=f"the plan of {arm.name}")
-    network = compose(arm.plan, arm.sources)
-    check_fit(network, arm.policy, size=task.size, columns=class_counts(task), loss=arm.loss)
-    plan_stages(network, arm.policy, arm.loss or task_loss(arm.plan), options)
+    check_arm(arm, images, size, options)
 
 
 def write_files(folder: Path, title: str, arms: Sequence[ArmSummary]) -> None:

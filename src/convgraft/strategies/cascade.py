@@ -20,7 +20,13 @@ def cascade(given: Ingredients) -> Plan:
     via = given.options.via
     given.needs(via in VIA, "a network hands on one of three things", ", ".join(VIA), via)
     join = given.options.join or "replace"
-    start = "one" if join == "replace" else given.options.start
+    given.needs(
+        join != "replace" or given.options.start in ("", "one"),
+        "what replaces an input is there from the first step",
+        "--start one, or --join add",
+        f"--start {given.options.start}",
+    )
+    start = "one" if join == "replace" else given.options.start or "zero"
     into = given.options.into
     wires = [
         Wire((_handed_on(given, one),), TapRef(other, into), join, _adapter(given), start)

@@ -19,12 +19,15 @@ from convgraft.strategies.recipe import Recipe
 from convgraft.training import Loss, Objective, Term
 
 FUSED, MEAN = "label", "mean"
+REPLACED = ("linear", "mlp", "average")  # kinds of heads that co-learning stands in for
 
 
 def co_learning(recipe: Recipe, given: Ingredients) -> Recipe:
     """The plan's wires as they are, under these heads instead of its own."""
     plan = recipe.plan
-    names = [ref.name for ref in plan.sources if ref.name in given.sources]
+    networks = [ref for ref in plan.sources if not ref.network.startswith("filters/")]
+    names = [ref.name for ref in networks if ref.name in given.sources]
+    _refuse_other_heads(plan, given)
     if len(names) < 2:
         raise UsageError("networks learn from each other", expected="two or more", found="one")
     if others := sorted({head.column for head in plan.heads} - {""}):
@@ -43,6 +46,24 @@ def co_learning(recipe: Recipe, given: Ingredients) -> Recipe:
     terms = (*(Term("task", (name,)) for name in learned), Term("mutual", learned))
     loss = Loss("co-learning", (Objective(terms),), judged=(FUSED, MEAN), pick=True)
     return replace(recipe, plan=replace(plan, heads=(*heads, mean)), loss=loss)
+
+
+def _refuse_other_heads(plan: Plan, given: Ingredients) -> None:
+    """Co-learning puts its own heads on whole networks; a plan's special ones would be lost."""
+    special = [h for h in plan.heads if h.fusion != "concat" or h.kind not in REPLACED]
+    if special:
+        raise UsageError(
+            f'co-learning puts its own heads in place of "{special[0].name}"',
+            expected="a plan whose heads are linear, mlp or their average",
+            found=f"{special[0].kind}, fusion {special[0].fusion}",
+        )
+    cut = [w for w in plan.wires if w.join == "replace" and w.target.tap != "input"]
+    if cut:
+        raise UsageError(
+            "co-learning is between whole networks",
+            found=f"a wire that cuts {cut[0].target.source} at {cut[0].target.tap}",
+            hint="--loss task",
+        )
 
 
 def _free(name: str, plan: Plan) -> str:

@@ -26,15 +26,16 @@ def cross_skip(given: Ingredients) -> Plan:
     given.needs(
         direction in DIRECTIONS, "wires have a direction", " or ".join(DIRECTIONS), direction
     )
+    start = given.options.start or "zero"
     wires: list[Wire] = []
     for left, right in pairwise(given.sources):
         for one, other in pair_by_shape(_blocks(given, left), _blocks(given, right)):
             here, there = TapRef(left, one.name), TapRef(right, other.name)
             adapter = given.options.adapter or _adapter(one, other)
             if direction != "backward":
-                wires.append(Wire((here,), there, "add", adapter, given.options.start))
+                wires.append(Wire((here,), there, "add", adapter, start))
             if direction != "forward":
-                wires.append(Wire((there,), here, "add", adapter, given.options.start))
+                wires.append(Wire((there,), here, "add", adapter, start))
     head = given.dense_head("label", [given.features(name) for name in given.sources])
     return Plan(given.image_size, given.refs, tuple(wires), (head,))
 

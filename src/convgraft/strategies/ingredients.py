@@ -19,11 +19,13 @@ class StrategyOptions:
     """Choices within strategies; each strategy reads those that its row in the table names.
 
     Attributes:
-        start: how wires begin, `zero` (a no-op until training opens them) or `one`.
+        start: how wires begin, `zero` (a no-op until training opens them) or `one`; empty: `zero`
+            where the join allows it.
         hidden: widths of hidden dense layers in the head.
         dropout: before the classifier.
         fusion: how a head over several networks makes one vector, a row of `FUSIONS`.
-        head: kind of the head over many taps, `linear`, `mlp` or `side`.
+        head: kind of the head over many taps, `linear`, `mlp` or `side`; empty: `mlp` with hidden
+            layers, else `linear`.
         adapter: a row of `ADAPTERS`; empty: the strategy's own choice.
         join: a row of `JOINS`; empty: the strategy's own choice.
         taps: a selection of the taps to use; empty: the strategy's own choice.
@@ -36,11 +38,11 @@ class StrategyOptions:
         filters: a bank of fixed kernels, what follows `filters/` in its name.
     """
 
-    start: str = "zero"
+    start: str = ""
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
     fusion: str = "concat"
-    head: str = "linear"
+    head: str = ""
     adapter: str = ""
     join: str = ""
     taps: str = ""

@@ -16,8 +16,12 @@ from convgraft.strategies.ingredients import Ingredients
 def ladder(given: Ingredients) -> Plan:
     """The plan: no wires, one head over the selected taps of all networks."""
     kinds = ("linear", "mlp", "side")
-    kind = given.options.head
+    hidden = given.options.hidden
+    kind = given.options.head or ("mlp" if hidden else "linear")
     given.needs(kind in kinds, "a ladder's head has a kind", ", ".join(kinds), kind)
+    given.needs(
+        not hidden or kind == "mlp", "only an mlp has hidden layers", "--head mlp", f"--head {kind}"
+    )
     taps = [ref for name in given.sources for ref in given.side_taps(name)]
     if not taps:
         raise UsageError(f'"{given.options.taps}" selects no tap')

@@ -13,7 +13,7 @@ from convgraft.strategies.distil import distil_loss
 from convgraft.strategies.ingredients import Ingredients
 from convgraft.strategies.matching import final, mse, two_stage
 from convgraft.strategies.recipe import Recipe
-from convgraft.training import Loss, task_loss
+from convgraft.training import Loss, Objective, task_loss
 from convgraft.training.balance import BALANCES
 
 
@@ -56,6 +56,12 @@ def weighed(loss: Loss, plan: Plan, balance: str, weights: Mapping[str, float]) 
             expected=", ".join(BALANCES),
             hint=near_miss(balance, BALANCES),
         )
+    if balance != "constant" and not any(map(_is_several_tasks, loss.stages)):
+        raise UsageError(
+            f"{balance} balances the losses of several tasks",
+            expected="two label columns or more, as --strategy multitask learns them",
+            found=f"the loss {loss}",
+        )
     known = {plan.column(name): name for name in plan.trained}
     if unknown := sorted(set(weights) - set(known)):
         raise UsageError(
@@ -65,7 +71,7 @@ def weighed(loss: Loss, plan: Plan, balance: str, weights: Mapping[str, float]) 
     stages = [
         replace(
             stage,
-            balance=balance if all(t.kind == "task" for t in stage.terms) else stage.balance,
+            balance=balance if _is_several_tasks(stage) else stage.balance,
             terms=tuple(
                 replace(term, weight=weights.get(plan.column(term.of[0]), term.weight))
                 if term.kind == "task"
@@ -76,3 +82,7 @@ def weighed(loss: Loss, plan: Plan, balance: str, weights: Mapping[str, float]) 
         for stage in loss.stages
     ]
     return replace(loss, stages=tuple(stages))
+
+
+def _is_several_tasks(stage: Objective) -> bool:
+    return len(stage.terms) > 1 and all(term.kind == "task" for term in stage.terms)

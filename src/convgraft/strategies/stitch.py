@@ -27,7 +27,19 @@ def stitch(given: Ingredients) -> Plan:
     adapter = given.options.adapter or "residual"
     start = "ridge" if adapter in SOLVED else "one"
     wire = Wire((here,), there, "replace", adapter, start)
+    given.needs(
+        given.options.classifier in ("new", "own"),
+        "a stitch answers by one of two classifiers",
+        "new or own",
+        given.options.classifier,
+    )
     if given.options.classifier == "own":
+        given.needs(
+            not given.options.hidden and not given.options.dropout,
+            "the back's own classifier is as it is",
+            "no --hidden and no --dropout, or --classifier new",
+            "--hidden or --dropout",
+        )
         head = Head("label", "identity", (given.logits(back),))
     else:
         head = given.dense_head("label", [given.features(back)])

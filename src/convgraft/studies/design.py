@@ -77,8 +77,8 @@ def _arm(design: Design, plan: Plan, given: Ingredients, strategy: Strategy | No
     recipe = write_recipe(plan, given.sources, given, design.loss or own_loss)
     loss = weighed(recipe.loss, recipe.plan, design.balance, design.task_weights)
     policy = read_policy(design.freeze or own_freeze)
-    if design.learn_filters:
-        policy = _learning_filters(policy)
+    if strategy and "filters" in strategy.options:
+        policy = _with_filters(policy, learn=design.learn_filters)
     return Arm(design.name or design.strategy, recipe.plan, recipe.sources, policy, loss)
 
 
@@ -107,10 +107,12 @@ def _with_brought(given: Ingredients, strategy: Strategy, seed: int) -> Ingredie
     return replace(given, sources=sources)
 
 
-def _learning_filters(policy: FreezePolicy) -> FreezePolicy:
-    rule = Rule("filters*:**", 1.0)
+def _with_filters(policy: FreezePolicy, *, learn: bool) -> FreezePolicy:
+    """The policy with filter banks as they are in every phase, or learning at the full rate."""
+    rule = Rule("filters*:**", 1.0 if learn else 0.0)
     phases = (replace(phase, rules=(*phase.rules, rule)) for phase in policy.phases)
-    return FreezePolicy(f"{policy.name}+filters", tuple(phases))
+    name = f"{policy.name}+filters" if learn else policy.name
+    return FreezePolicy(name, tuple(phases))
 
 
 def random_front(design: Design, given: Ingredients, seed: int = 0) -> Arm:

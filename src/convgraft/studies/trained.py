@@ -53,16 +53,17 @@ def train_arm(
         checkpoint=checkpoint,
         on_progress=on_progress,
     )
-    rates = result.freeze.rates
+    weights = result.composite.named_parameters()
     notes = {
         "arm": arm.name,
         "finished": not result.interrupted,
         "val": best_val(result),
         "best_epoch": result.best_epoch,
         "seconds": result.seconds,
-        "trainable": sum(p.numel() for n, p in result.composite.named_parameters() if rates[n]),
+        "trainable": sum(p.numel() for name, p in weights if name in result.learned),
         "freeze": {"name": arm.policy.name, "phases": arm.policy.as_data()},
         "loss": str(arm.loss or task_loss(arm.plan)),
+        "loss_name": arm.loss.name if arm.loss else "task",
         "curve": [dict(epoch) for epoch in result.curve],
     }
     if gates := wire_gates(result.composite):

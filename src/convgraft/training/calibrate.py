@@ -73,10 +73,10 @@ class _Moments:
         self.count, self.first, self.second = 0, torch.zeros(1), torch.zeros(1)
 
     def add(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        values = inputs[0].detach().double().transpose(0, 1).flatten(1)
+        values = inputs[0].detach().cpu().double().transpose(0, 1).flatten(1)
         self.count += values.shape[1]
-        self.first = self.first + values.sum(1).cpu()
-        self.second = self.second + values.square().sum(1).cpu()
+        self.first = self.first + values.sum(1)
+        self.second = self.second + values.square().sum(1)
 
     def write(self, norm: _Norm) -> None:
         mean = self.first / self.count

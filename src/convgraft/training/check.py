@@ -75,7 +75,7 @@ def _check_stage(stage: Stage, outputs: Mapping[str, Tensor]) -> None:
     if not any(outputs[name].requires_grad for t in stage.objective.terms for name in t.of):
         raise UsageError(
             f'nothing that learns in "{stage.name}" has a part in the loss {stage.objective}',
-            hint="--freeze adapters-only, or another loss",
+            hint="an adapter with weights, a policy that lets one learn, or another loss",
         )
 
 

@@ -28,7 +28,8 @@ class FitResult:
 
     Attributes:
         composite: with the weights of the best epoch, in evaluation mode.
-        freeze: what was frozen, and every weight's rate.
+        freeze: what was frozen in the last stage, and every weight's rate there.
+        learned: names of the weights that learned in any stage.
         curve: per epoch its training loss and each answer's validation top-1 and NLL.
         best_epoch: the chosen epoch, from 0; -1 where the fit was stopped before its first end.
         seconds: time spent in whole epochs and in getting ready for them, also in earlier calls
@@ -38,6 +39,7 @@ class FitResult:
 
     composite: Composite
     freeze: Freeze
+    learned: frozenset[str]
     curve: tuple[Mapping[str, Any], ...]
     best_epoch: int
     seconds: float
@@ -87,6 +89,7 @@ def fit(
     return FitResult(
         composite=_kept(trained, loss, best.picked).eval(),
         freeze=stages[-1].freeze,
+        learned=frozenset(n for s in stages for n, rate in s.freeze.rates.items() if rate > 0),
         curve=tuple(best.curve),
         best_epoch=best.epoch,
         seconds=best.seconds,

@@ -86,7 +86,8 @@ def split_frozen(held: Composite, images: int) -> Split | None:
     if str(graph.python_code("self").src) != str(held.graph.python_code("self").src):
         return None  # what learns computes otherwise in training
     steady = steady_nodes(held)
-    border = [node for node in steady if any(user not in steady for user in node.users)]
+    seen = _from_image(graph)
+    border = [n for n in steady if n in seen and any(user not in steady for user in n.users)]
     if not any(str(node.target).startswith(("sources.", "adapters.")) for node in steady):
         return None
     root = _root(held)
@@ -94,12 +95,24 @@ def split_frozen(held: Composite, images: int) -> Split | None:
     size = held.plan.image_size
     with torch.inference_mode():
         device = next(held.parameters()).device
-        sample = front.eval()(torch.zeros(1, 3, size, size, dtype=torch.uint8, device=device))
-    if images * sum(value.nbytes for value in sample) > STORE_BYTES:
+        images_of_three = torch.zeros(3, 3, size, size, dtype=torch.uint8, device=device)
+        sample = front.eval()(images_of_three)
+    if not all(isinstance(value, Tensor) and len(value) == 3 for value in sample):
+        return None  # something at the border is not one value for each image
+    if images * sum(value.nbytes for value in sample) > 3 * STORE_BYTES:
         return None
-    rest = _rest(graph, steady, border)
+    rest = _rest(graph, [node for node in steady if node in seen], border)
     part = Composite(root, held.resolved, held.held, {False: rest, True: rest})
     return Split(held, front, part)
+
+
+def _from_image(graph: fx.Graph) -> set[fx.Node]:
+    """The nodes whose values depend on the image; the others are constants and weights."""
+    seen = set(graph.find_nodes(op="placeholder"))
+    for node in graph.nodes:
+        if any(argument in seen for argument in node.all_input_nodes):
+            seen.add(node)
+    return seen
 
 
 def _root(held: Composite) -> nn.Module:

@@ -55,10 +55,17 @@ class FitModule(lit.LightningModule):
         self._shared: tuple[Tensor, ...] = ()  # not registered as a weight of this module
 
     def on_train_epoch_start(self) -> None:
-        """What is random in an epoch (dropout) depends on seed, stage and epoch alone."""
-        seed = stage_seed(self.options.seed, self.number)
-        torch.manual_seed(seed * 100_003 + self.current_epoch)
+        """Forget the losses of the last epoch."""
         self._losses = []
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """What is random in an epoch (dropout) depends on seed, stage and epoch alone.
+
+        Not before the first batch: what happens until then differs after a resume.
+        """
+        if batch_idx == 0:
+            seed = stage_seed(self.options.seed, self.number)
+            torch.manual_seed(seed * 100_003 + self.current_epoch)
 
     def forward(self, inputs: Tensor | Sequence[Tensor]) -> dict[str, Tensor]:
         """The outputs for images, or for what the frozen part made of them."""

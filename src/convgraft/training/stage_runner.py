@@ -97,8 +97,8 @@ class StageRunner:
         except OutOfPatience:
             pass
         except Interrupted:
-            return held.cpu().to(memory_format=torch.contiguous_format), True
-        return held.cpu().to(memory_format=torch.contiguous_format), False
+            return _at_rest(held), True
+        return _at_rest(held), False
 
     def _inputs(
         self, held: Composite, options: FitOptions
@@ -123,6 +123,11 @@ class StageRunner:
             before, total = sum(self.steps[:number]), sum(self.steps)
             found.append(StepProgress(self.on_progress, before, total))
         return [*found, Checkpoint(self.checkpoint)] if self.checkpoint else found
+
+
+def _at_rest(held: Composite) -> Composite:
+    """As it is saved, whatever it was trained in: on the CPU, in float32, maps contiguous."""
+    return held.cpu().float().to(memory_format=torch.contiguous_format)
 
 
 def _stage_in(checkpoint: Path | None, stages: Sequence[Stage]) -> int | None:

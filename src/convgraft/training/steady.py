@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import fx
 
 from convgraft.compose import Composite
+from convgraft.sources.preprocess import Preprocess
 
 
 def steady_nodes(composite: Composite) -> dict[fx.Node, None]:
@@ -25,7 +26,8 @@ def _is_steady(node: fx.Node, composite: Composite) -> bool:
     if node.op == "placeholder":
         return True
     if node.op == "call_module":
-        return target.startswith("preprocess.") or _is_frozen(target, composite)
+        part = composite.get_submodule(target)
+        return isinstance(part, Preprocess) or _is_frozen(target, composite)
     if node.op == "get_attr":
         return _is_held(target.rpartition(".")[0], composite)
     source, _ = node.meta.get("origin", (None, None))
