@@ -98,7 +98,7 @@ def test_too_few_epochs_for_an_arm_are_told_before_any_is_trained(tmp_path: Path
         tmp_path / "out",
     )  # fmt: skip
     assert outcome.code == 2
-    assert "too few for 2 phases" in outcome.err
+    assert "too few for 2 stages" in outcome.err
     assert not (tmp_path / "out").exists()
 
 
