@@ -76,7 +76,7 @@ def test_the_commands_on_a_page_have_only_options_that_there_are(name: str) -> N
 
     runner = CliRunner(env={"COLUMNS": "300", "NO_COLOR": "1", "TERM": "dumb"})
     known = set()
-    for command in ("fit", "ensemble", "evaluate", "explain"):
+    for command in ("fit", "study", "ensemble", "evaluate", "explain"):
         known |= set(re.findall(r"--[a-z-]+", runner.invoke(app, [command, "--help"]).output))
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", page(name).read_text()))
     assert used <= known
