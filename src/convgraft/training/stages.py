@@ -81,7 +81,7 @@ def share_epochs(asked: Sequence[int | None], epochs: int) -> list[int]:
     left = epochs - sum(count or 0 for count in asked)
     if open_ones and left < len(open_ones):
         raise UsageError(
-            f"{epochs} epochs are too few for {len(asked)} stages of training",
+            f"--epochs {epochs} is too few for {len(asked)} stages of training",
             expected=f"at least {epochs - left + len(open_ones)}",
             hint=f"--epochs {epochs - left + len(open_ones)}",
         )
