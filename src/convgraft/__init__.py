@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from convgraft.compose import Composite, check, cost
+    from convgraft.compose import Composite, check, cost, fold_adapters
     from convgraft.compose import compose as compile
     from convgraft.compose import open_network as source
     from convgraft.data import open_images, split_images
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from convgraft.training import PRESETS, FitOptions, Task, evaluate, fit, read_policy
 
 _HOMES = {
-    "compose": ("Composite", "check", "compile", "cost", "source"),
+    "compose": ("Composite", "check", "compile", "cost", "fold_adapters", "source"),
     "data": ("open_images", "split_images"),
     "errors": ("ConvgraftError", "PlanError", "UsageError"),
     "export": ("Run", "load", "save"),
@@ -71,6 +71,7 @@ __all__ = [
     "cost",
     "evaluate",
     "fit",
+    "fold_adapters",
     "load",
     "open_images",
     "parse_plan",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import Counter
 
 import pytest
 
 from convgraft.match import pair_by_shape, pair_in_order, stage_ends
+from convgraft.match.fans import pair_fans_in_order
 from convgraft.sources import source
 
 
@@ -37,6 +39,45 @@ def test_pairing_is_the_optimum(seed: int) -> None:
     assert [j for _, j in pairs] == sorted({j for _, j in pairs})
     total = sum(scores[i][j] or 0.0 for i, j in pairs)
     assert total == pytest.approx(brute_force(scores))
+
+
+def is_order_of_fans(pairs: list[tuple[int, int]]) -> bool:
+    """Neither index falls, and no pair shares both its row and its column with others."""
+    in_order = all(a <= c and b <= d for (a, b), (c, d) in itertools.pairwise(sorted(pairs)))
+    rows, columns = Counter(i for i, _ in pairs), Counter(j for _, j in pairs)
+    return in_order and all(rows[i] == 1 or columns[j] == 1 for i, j in pairs)
+
+
+def brute_force_fans(scores: list[list[float | None]]) -> float:
+    """The best total over every set of pairs, one by one."""
+    cells = [
+        (i, j, score)
+        for i, row in enumerate(scores)
+        for j, score in enumerate(row)
+        if score is not None
+    ]
+    chosen = (c for n in range(len(cells) + 1) for c in itertools.combinations(cells, n))
+    return max(sum(s for *_, s in c) for c in chosen if is_order_of_fans([(i, j) for i, j, _ in c]))
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_pairing_in_fans_is_the_optimum(seed: int) -> None:
+    rng = random.Random(seed)
+    rows, columns = rng.choice([(1, 6), (5, 1), (2, 5), (3, 3), (3, 4), (4, 3)])
+    scores = [
+        [None if rng.random() < 0.2 else rng.uniform(-0.3, 1.0) for _ in range(columns)]
+        for _ in range(rows)
+    ]
+    pairs = pair_fans_in_order(scores)
+    assert is_order_of_fans(pairs)
+    assert len(set(pairs)) == len(pairs)
+    total = sum(scores[i][j] or 0.0 for i, j in pairs)
+    assert total == pytest.approx(brute_force_fans(scores))
+
+
+def test_there_may_be_nothing_to_pair() -> None:
+    assert pair_fans_in_order([]) == []
+    assert pair_fans_in_order([[None, -1.0]]) == []
 
 
 def test_stages_of_a_cifar_resnet_end_with_its_layers() -> None:

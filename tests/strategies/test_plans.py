@@ -20,7 +20,7 @@ A_LABEL = "head label = linear(a:flatten) classes=7"
 B_LABEL = "head label = linear(b:flatten) classes=7"
 BOTH = "head label = linear(a:flatten, b:flatten) classes=7"
 BLOCKS = ", ".join(f"{s}:{tap}" for s in "ab" for tap in ("layer1", "layer2", "layer3", "flatten"))
-STITCH = "wire a:layer2 -> b:layer2 join=replace adapter=residual start=ridge"
+STITCH = "wire a:layer2 -> b:layer2 join=replace adapter=residual3x3 start=ridge"
 KIND = "head kind_ = linear(a:flatten, b:flatten) classes=3"  # "kind" is a word of selections
 OWN_HEADS = [f"head {name} = linear({name}:flatten) classes=7" for name in "ab"]
 
@@ -179,7 +179,7 @@ def test_teachers_answer_with_their_own_classifiers_and_vote() -> None:
         ("cascade", {"into": "inputt"}, "did you mean input"),
         ("cascade", {"join": "addd"}, "did you mean add"),
         ("parallel", {"fusion": "atention"}, "did you mean attention"),
-        ("ladder", {"head": "tower"}, "linear, mlp, side"),
+        ("ladder", {"head": "tower"}, "linear, ridge, mlp, side"),
         ("ladder", {"head": "side", "hidden": (8,)}, "only an mlp has hidden layers"),
         ("cascade", {"start": "zero"}, "--join add"),
         ("stitch", {"classifier": "own", "hidden": (8,)}, "as it is"),

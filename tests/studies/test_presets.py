@@ -108,13 +108,20 @@ def test_directions_ablates_each_direction() -> None:
 def test_stitches_go_both_ways_at_every_stage_each_beside_a_random_front() -> None:
     given = ingredients()
     found = planned("stitches", given)
-    joins = [name for name, entry in found.items() if entry.kind == "join"]
+    every = [name for name, entry in found.items() if entry.kind == "join"]
+    joins = [name for name in every if "solved" not in name]
     assert joins == [f"{way}-layer{n}" for n in (1, 2, 3) for way in ("a-b", "b-a")]
+    assert set(every) == {
+        f"{name}{end}" for name in joins for end in ("", "-solved", "-solved-3x3")
+    }
     for name in joins:
         arm, control = found[name].arm, found[f"{name}-random"].arm
         assert arm is not None and control is not None
         front, back = name.split("-")[:2]
         assert arm.plan.wires == control.plan.wires
+        solved = found[f"{name}-solved-3x3"].arm
+        assert solved is not None and solved.solved
+        assert solved.plan.wires[0].adapter == "ridge3x3"
         assert arm.plan.wires[0].target.source == back
         assert arm.sources[front] is given.sources[front]
         assert control.sources[front] is not given.sources[front]

@@ -118,10 +118,9 @@ def _order(known: Sequence[str], classes: Sequence[str]) -> list[int]:
 
 
 def _open_source(network: str, images: ImageSet, image_size: int | None) -> Composite:
-    from convgraft.compose import compose, open_network
+    from convgraft.compose import compose, open_network, source_ref
     from convgraft.errors import UsageError
     from convgraft.plan import Plan
-    from convgraft.strategies import source_ref
 
     opened = open_network(network, load=False)
     if opened.classes != len(images.classes):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from convgraft.cli.console import millions, print_json, print_table, say
+from convgraft.cli.explain_folding import explain_folding, print_folding
 from convgraft.cli.explain_gradients import explain_gradients, print_gradients, what_learns
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ def explain(
     description = _describe(composite)
     if policy:
         description["learns"] = what_learns(composite, policy)
+    folding = explain_folding(composite) if Path(what).is_dir() else None
+    if folding:
+        description["folding"] = folding
     if json:
         print_json(description)
         return
@@ -205,6 +209,8 @@ def _print(what: str, d: dict[str, Any]) -> None:
                 for h in d["heads"]
             ],
         )
+    if "folding" in d:
+        print_folding(d["folding"])
     if "learns" in d:
         print_table(
             f"what learns ({d['learns'][0]['policy']})",

@@ -57,15 +57,20 @@ def fit(
     fusion: Annotated[
         str | None, typer.Option(help="concat, sum, mean, attention, se or bilinear.")
     ] = None,
-    head: Annotated[str | None, typer.Option(help="Of a ladder: linear, mlp or side.")] = None,
+    head: Annotated[
+        str | None, typer.Option(help="Of a ladder: linear, ridge, mlp or side.")
+    ] = None,
     vote: Annotated[str | None, typer.Option(help="Of an ensemble: average, weighted, ...")] = None,
     taps: Annotated[str | None, typer.Option(help="Selection of the taps to use.")] = None,
     at: Annotated[str | None, typer.Option(help="Where to stitch: TAP or TAP:TAP.")] = None,
     adapter: Annotated[
-        str | None, typer.Option(help="identity, conv1x1, block, cnn, residual or dense.")
+        str | None, typer.Option(help="identity, conv1x1, block, cnn, residual, dense, ridge, ...")
     ] = None,
     classifier: Annotated[
         str | None, typer.Option(help="new, or own: the last network knows the classes.")
+    ] = None,
+    pairs: Annotated[
+        str | None, typer.Option(help="Pair taps by shape, or by likeness on training images.")
     ] = None,
     direction: Annotated[
         str | None, typer.Option(help="Of cross-skip: both, forward or backward.")
@@ -131,7 +136,8 @@ def fit(
     chosen, said = fit_steps.read_options({
         "start": start, "hidden": hidden, "dropout": dropout, "fusion": fusion, "head": head,
         "vote": vote, "taps": taps, "at": at, "adapter": adapter, "classifier": classifier,
-        "direction": direction, "via": via, "into": into, "join": join, "filters": filters,
+        "direction": direction, "pairs": pairs, "via": via, "into": into, "join": join,
+        "filters": filters,
     })  # fmt: skip
     named = strategy or ("" if plan else fit_steps.DEFAULT_STRATEGY)
     images, split = fit_steps.open_data(data, target, label_map, limit, seed, augment)
@@ -141,11 +147,13 @@ def fit(
     given, arms = fit_steps.plan_arms(asked, images, seed, baselines)
     fit_checks.check_data(arms[0], given.sources, images, split, planned=plan is not None)
     fit_checks.check_arms(arms, given, images, options, out)
-    folder = claim(out, fit_steps.config(arms, options, images, split), overwrite=overwrite)
+    run_config = fit_steps.config(arms, options, images, split, chosen.pairs)
+    folder = claim(out, run_config, overwrite=overwrite)
     if folder.resumed:
         say(f"going on with the unfinished run in {out}")
     with progress() as report:
         task = Task(images, split, given.image_size, strict=strict, on_progress=report)
+        arms = fit_steps.with_likeness(arms, asked, given, task, seed)
         rows = pipeline.run_arms(arms, given, task, options, folder, report)
     for image in task.broken:
         say(f"left out: {image.id} {image.reason}")

@@ -15,6 +15,7 @@ from convgraft.errors import UsageError
 from convgraft.plan import Plan, read_plan
 from convgraft.sources import Source
 from convgraft.strategies import Ingredients, StrategyOptions, source_names
+from convgraft.strategies.likely import LIKENESS, SHAPE
 from convgraft.studies import (
     Arm,
     Design,
@@ -105,6 +106,19 @@ def plan_arms(
     return given, arms
 
 
+def with_likeness(
+    arms: Sequence[Arm], asked: Asked, given: Ingredients, task: Task, seed: int
+) -> list[Arm]:
+    """The same arms, those of the design made anew where images decide which taps are joined."""
+    if asked.plan is not None or asked.design.options.pairs != LIKENESS:
+        return list(arms)
+    given = replace(given, images=lambda: task.pixels("train").images)
+    made = [build_arm(asked.design, given, seed)]
+    if asked.random_front:
+        made.append(random_front(asked.design, given, seed))
+    return [*made, *arms[len(made) :]]
+
+
 def open_models(
     models: Sequence[str], image_size: int | None, images: ImageSet, seed: int
 ) -> Ingredients:
@@ -168,9 +182,13 @@ def _from_plan(asked: Asked, path: Path, images: ImageSet, seed: int) -> tuple[I
 
 
 def config(
-    arms: Sequence[Arm], options: FitOptions, images: ImageSet, split: Split
+    arms: Sequence[Arm], options: FitOptions, images: ImageSet, split: Split, pairs: str = SHAPE
 ) -> dict[str, Any]:
-    """What makes this run this run: two commands with the same are the same."""
+    """What makes this run this run: two commands with the same are the same.
+
+    Args:
+        pairs: how taps are paired; the arms' plans are those that shapes alone give.
+    """
     indifferent = ("workers", "accelerator")
     return {
         "convgraft": convgraft.__version__,
@@ -179,6 +197,7 @@ def config(
         "options": {k: v for k, v in asdict(options).items() if k not in indifferent},
         "data": images.fingerprint,
         "training_images": len(split.train),
+        **({"pairs": pairs} if pairs != SHAPE else {}),
     }
 
 

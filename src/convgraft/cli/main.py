@@ -11,7 +11,18 @@ from collections.abc import Sequence
 import typer
 
 from convgraft import __version__
-from convgraft.cli import demo, ensemble, evaluate, explain, fit, predict, study, taps
+from convgraft.cli import (
+    demo,
+    ensemble,
+    evaluate,
+    explain,
+    fit,
+    match,
+    predict,
+    search,
+    study,
+    taps,
+)
 from convgraft.errors import ConvgraftError
 
 app = typer.Typer(
@@ -25,10 +36,12 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("taps")(taps.taps)
 app.command("explain")(explain.explain)
+app.command("match")(match.match)
 app.command("fit")(fit.fit)
 app.command("ensemble")(ensemble.ensemble)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("search")(search.search)
 app.command("study")(study.study)
 
 MANY_VALUED = ("--models", "--target", "--limits", "--only", "--vote")

@@ -10,7 +10,7 @@ import typer
 
 from convgraft.cli.console import print_json, print_table, progress, say
 
-NAME_HELP = "strategies, fixed-filters, directions, ladder, co-learning or stitches."
+NAME_HELP = "strategies, fixed-filters, directions, matching, ladder, co-learning or stitches."
 
 
 def study(
@@ -63,6 +63,7 @@ def study(
     strategies: every way of combining, once, with its defaults.
     fixed-filters: will it learn if the kernels stay constant? (the first network)
     directions: cross-skip wires both ways, forward or backward, gated or raw.
+    matching: cross-skip wires between taps paired by shape, or by likeness and warm.
     ladder: a head over all taps of frozen networks, against heads on their features.
     co-learning: networks that teach each other, against each fine-tuned alone.
     stitches: one network's front on the other's back, beside a random front.

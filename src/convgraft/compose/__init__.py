@@ -15,7 +15,8 @@ from convgraft.compose.composite import (
     source_seed,
 )
 from convgraft.compose.cost import Cost, cost
-from convgraft.compose.nested import open_network
+from convgraft.compose.fold import Folded, fold_adapters
+from convgraft.compose.nested import open_network, source_ref
 from convgraft.compose.resolve import AdapterPart, Resolved, resolve
 
 __all__ = [
@@ -23,15 +24,18 @@ __all__ = [
     "Checked",
     "Composite",
     "Cost",
+    "Folded",
     "Resolved",
     "check",
     "compose",
     "cost",
+    "fold_adapters",
     "is_usable_name",
     "keep_answers",
     "open_network",
     "open_source",
     "open_sources",
     "resolve",
+    "source_ref",
     "source_seed",
 ]

@@ -19,7 +19,7 @@ from convgraft.compose.composite import compose, open_sources
 from convgraft.compose.resolve import Resolved
 from convgraft.compose.unfold import unfold
 from convgraft.errors import ConvgraftError, SourceError, near_miss
-from convgraft.plan import Plan, read_plan
+from convgraft.plan import Plan, SourceRef, read_plan
 from convgraft.sources import Capture, Preprocessing, Source, source
 from convgraft.sources.registry import BUILT_IN
 from convgraft.sources.weights import RUN_WEIGHTS, WeightsFile, compare_shapes
@@ -205,3 +205,10 @@ def _with_weights(made: Source, run: _Run) -> Source:
             f"e.g. {[*missing, *differing][0]}",
         )
     return replace(made, pending=file, absent=tuple(missing))
+
+
+def source_ref(name: str, opened: Source) -> SourceRef:
+    """An opened source as a plan names it, with everything needed to make it again."""
+    own = opened.preprocessing
+    nested = opened.nested if isinstance(opened.nested, Plan) else None
+    return SourceRef(name, opened.spec, opened.classes, own.mean, own.std, own.size, nested)

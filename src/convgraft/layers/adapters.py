@@ -5,8 +5,9 @@ heights differ it resizes: average pooling down, bilinear up. With `start="zero"
 per-channel gate at zero, so that it adds nothing until training opens it.
 
 The layer that changes channels is called `mix`. The linear part, which a least squares solve can
-fill in, is `adapter.mix` of a `conv1x1` and `adapter.mix.linear` of a `residual`: an `nn.Conv2d`
-with a 1x1 kernel and a bias.
+fill in, is `adapter.mix` of a `conv1x1`, a `ridge` or a `ridge3x3`, and `adapter.mix.linear` of a
+`residual` or a `residual3x3`: an `nn.Conv2d` with a bias. `ridge` and `ridge3x3` adapters are
+always filled in before training.
 """
 
 from __future__ import annotations
@@ -73,6 +74,11 @@ def conv1x1(channels_in: int, channels_out: int) -> nn.Module:
     return nn.Conv2d(channels_in, channels_out, 1)
 
 
+def conv3x3(channels_in: int, channels_out: int) -> nn.Module:
+    """A 3x3 convolution with bias."""
+    return nn.Conv2d(channels_in, channels_out, 3, padding=1)
+
+
 def conv_block(channels_in: int, channels_out: int) -> nn.Module:
     """3x3 convolution, batch norm, ReLU."""
     return nn.Sequential(
@@ -93,15 +99,16 @@ def small_cnn(channels_in: int, channels_out: int) -> nn.Module:
 
 
 class ResidualMix(nn.Module):
-    """W x + scale * B(x): a 1x1 convolution and a block of two 3x3 convolutions beside it.
+    """W x + scale * B(x): one convolution and a block of two 3x3 convolutions beside it.
 
-    The scale of each channel starts at zero: at the start this is its convolution `linear`.
+    The scale of each channel starts at zero: at the start this is its convolution `linear`, 1x1 or
+    of another odd `kernel`.
     """
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, kernel: int = 1) -> None:
         super().__init__()
         hidden = 4 * channels_out
-        self.linear = nn.Conv2d(channels_in, channels_out, 1)
+        self.linear = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2)
         self.block = nn.Sequential(
             *conv_block(channels_in, hidden).children(),
             nn.Conv2d(hidden, channels_out, 3, padding=1, bias=False),
@@ -148,10 +155,13 @@ class AdapterKind:
     Attributes:
         mixes: makes the layer that changes the channels; None where channels must agree already.
         layers: makes all layers from both shapes, resizing included, in place of `mixes`.
+        solved: whether its linear part is filled in by least squares before training, whatever the
+            wire's start.
     """
 
     mixes: Callable[[int, int], nn.Module] | None = None
     layers: Callable[[Shape, Shape], Layers] | None = None
+    solved: bool = False
 
     @property
     def changes_channels(self) -> bool:
@@ -165,8 +175,11 @@ ADAPTERS: Mapping[str, AdapterKind] = {
     "block": AdapterKind(conv_block),
     "cnn": AdapterKind(small_cnn),
     "residual": AdapterKind(ResidualMix),
+    "residual3x3": AdapterKind(partial(ResidualMix, kernel=3)),
     "dense": AdapterKind(layers=dense_layers),
     "softmax": AdapterKind(layers=softmax_layers),
+    "ridge": AdapterKind(conv1x1, solved=True),
+    "ridge3x3": AdapterKind(conv3x3, solved=True),
 }
 
 

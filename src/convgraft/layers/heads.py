@@ -71,6 +71,7 @@ def _build_side(
 HEADS: Mapping[str, HeadKind] = {
     "linear": HeadKind(DenseHead, learns=True, many=True, takes="features", fuses=True),
     "mlp": HeadKind(DenseHead, learns=True, many=True, takes="features", hidden=True, fuses=True),
+    "ridge": HeadKind(DenseHead, learns=True, many=True, takes="features"),
     "side": HeadKind(_build_side, learns=True, many=True, takes="features"),
     **VOTES,
 }

@@ -1,49 +1,98 @@
-"""Least squares between two taps, in one streaming pass and closed form.
+"""Least squares between two taps in closed form, from their moments.
 
-    W, b = argmin sum |y - W x - b|^2 + penalty |W|^2
+    W, b = argmin mean |y - W x - b|^2 + penalty * s * |W|^2
 
-over all images and positions, from second moments in float64, so that no activation is kept.
+where s is the mean variance of the channels of x, so that a penalty means the same at every scale.
+Dead and constant channels, and channels that repeat others, get no weight of their own.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-PENALTY = 1e-4  # of the mean variance of x
+from convgraft.match.moments import PairMoments
+
+PENALTY = 1e-4
+PENALTIES = tuple(10.0**power for power in (-8, -7, -6, -5, -4, -3, -2, -1, 0))
+SMALLEST = 1e-12  # share of the largest eigenvalue below which a direction counts as empty
 
 
-class RidgeMoments:
-    """Sums over positions from which the solution follows."""
+@dataclass(frozen=True, eq=False)
+class RidgeMap:
+    """y = weight x + bias.
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        """Nothing seen yet."""
-        self.count = 0
-        self._x = torch.zeros(channels_in, dtype=torch.float64)
-        self._y = torch.zeros(channels_out, dtype=torch.float64)
-        self._xx = torch.zeros(channels_in, channels_in, dtype=torch.float64)
-        self._xy = torch.zeros(channels_in, channels_out, dtype=torch.float64)
+    Attributes:
+        weight: [C_out, C_in], float64.
+        bias: [C_out], float64.
+        penalty: the strength, relative to the mean variance of the inputs.
+    """
 
-    def add(self, x: Tensor, y: Tensor) -> None:
-        """Take in a batch, [N, C_in, ...] and [N, C_out, ...] with the same positions."""
-        left, right = _rows(x), _rows(y)
-        self.count += len(left)
-        self._x += left.sum(0)
-        self._y += right.sum(0)
-        self._xx += left.T @ left
-        self._xy += left.T @ right
-
-    def solve(self, penalty: float = PENALTY) -> tuple[Tensor, Tensor]:
-        """Weight [C_out, C_in] and bias [C_out], float32."""
-        mean_x, mean_y = self._x / self.count, self._y / self.count
-        covariance = self._xx / self.count - torch.outer(mean_x, mean_x)
-        cross = self._xy / self.count - torch.outer(mean_x, mean_y)
-        ridge = penalty * covariance.diagonal().mean().clamp(min=1e-12)
-        eye = torch.eye(len(mean_x), dtype=torch.float64)
-        weight = torch.linalg.solve(covariance + ridge * eye, cross).T
-        return weight.float(), (mean_y - weight @ mean_x).float()
+    weight: Tensor
+    bias: Tensor
+    penalty: float
 
 
-def _rows(value: Tensor) -> Tensor:
-    """[N, C, ...] as [N * positions, C], float64."""
-    return value.detach().double().transpose(0, 1).flatten(1).T
+def solve_ridge(pair: PairMoments, penalty: float | None = None) -> RidgeMap:
+    """The map from x to y; the penalty is chosen by generalised cross-validation unless given."""
+    values, vectors = _eigen(pair.cov_x)
+    turned = vectors.T @ pair.cov_xy
+    if penalty is None:
+        penalty = best_penalty(pair, values, turned)
+    scale = float(values.mean())
+    kept = values > SMALLEST * float(values.max().clamp(min=torch.finfo(values.dtype).tiny))
+    shrunk = torch.where(kept, 1 / (values + penalty * scale).clamp(min=1e-300), 0.0)
+    weight = (vectors @ (shrunk[:, None] * turned)).T
+    return RidgeMap(weight, pair.mean_y - weight @ pair.mean_x, penalty)
+
+
+def best_penalty(
+    pair: PairMoments, values: Tensor, turned: Tensor, penalties: Sequence[float] = PENALTIES
+) -> float:
+    """The penalty with the least generalised cross-validation score.
+
+    Golub, Heath and Wahba, *Generalized Cross-Validation as a Method for Choosing a Good Ridge
+    Parameter*, 1979: the mean squared error over (1 - degrees of freedom / rows)^2.
+
+    Args:
+        values, turned: eigenvalues of the covariance of x, and the cross-covariance in the basis of
+            its eigenvectors, [C_in, C_out].
+    """
+    scale = float(values.mean())
+    explained = turned.square().sum(1)
+    scores = []
+    for penalty in penalties:
+        strength = values + penalty * scale
+        kept = strength > 0
+        gain = torch.where(kept, explained * (strength + penalty * scale) / strength.square(), 0.0)
+        freedom = float(torch.where(kept, values / strength, 0.0).sum()) + 1
+        error = max(float(pair.var_y.sum() - gain.sum()), 0.0)
+        left = 1 - freedom / pair.count
+        scores.append(error / left**2 if left > 0 else math.inf)
+    return penalties[scores.index(min(scores))]
+
+
+def mean_squared_error(pair: PairMoments, ridge: RidgeMap) -> float:
+    """Mean over rows of |y - W x - b|^2, summed over channels, on the data of those moments."""
+    weight = ridge.weight
+    off = pair.mean_y - weight @ pair.mean_x - ridge.bias
+    spread = pair.var_y.sum() - 2 * (weight.T * pair.cov_xy).sum()
+    spread = spread + ((weight @ pair.cov_x) * weight).sum()
+    return max(float(spread + off.square().sum()), 0.0)
+
+
+def r_squared(pair: PairMoments, ridge: RidgeMap) -> float:
+    """The share of y's variance that the map explains; NaN where y is constant."""
+    variance = float(pair.var_y.sum())
+    if variance <= SMALLEST * float(pair.y.norms / pair.count):
+        return math.nan
+    return 1 - mean_squared_error(pair, ridge) / variance
+
+
+def _eigen(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    values, vectors = torch.linalg.eigh(covariance)
+    return values.clamp(min=0), vectors

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 HEADS_OWNER = "heads"
-LEARNED_HEADS = ("linear", "mlp", "side")
+LEARNED_HEADS = ("linear", "ridge", "mlp", "side")
 LABELLED_HEADS = (*LEARNED_HEADS, "identity")
 
 

@@ -4,7 +4,6 @@ from convgraft.strategies.ingredients import (
     Ingredients,
     StrategyOptions,
     source_names,
-    source_ref,
 )
 from convgraft.strategies.losses import LOSSES, weighed, write_recipe
 from convgraft.strategies.recipe import Recipe
@@ -19,7 +18,6 @@ __all__ = [
     "StrategyOptions",
     "find_strategy",
     "source_names",
-    "source_ref",
     "weighed",
     "write_recipe",
 ]

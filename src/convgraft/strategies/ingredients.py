@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from string import ascii_lowercase
 
+from torch import Tensor
+
+from convgraft.compose import source_ref
 from convgraft.errors import PlanError, Problem, SourceError, UsageError
 from convgraft.match import stage_ends
-from convgraft.plan import Head, Plan, SourceRef, TapRef
+from convgraft.plan import Head, SourceRef, TapRef
 from convgraft.sources import Source, Survey, Tap, parse_selection
 from convgraft.sources.select import tap_places
 
@@ -36,6 +39,8 @@ class StrategyOptions:
         classifier: `new`, or `own` for the last network's, which then knows the data's classes.
         vote: kind of an ensemble's vote.
         filters: a bank of fixed kernels, what follows `filters/` in its name.
+        pairs: how taps of two networks are paired, by `shape` or, on training images, by
+            `likeness`.
     """
 
     start: str = ""
@@ -53,6 +58,7 @@ class StrategyOptions:
     classifier: str = "new"
     vote: str = "average"
     filters: str = "gaussian"
+    pairs: str = "shape"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +68,8 @@ class Ingredients:
     Attributes:
         classes: of the main label column.
         columns: number of classes of every further label column, by name.
+        images: gives training images, uint8 [N, 3, S, S]; None where there are none at hand, and
+            shapes alone decide what a strategy would decide by likeness.
     """
 
     sources: Mapping[str, Source]
@@ -69,6 +77,7 @@ class Ingredients:
     classes: int
     options: StrategyOptions = field(default_factory=StrategyOptions)
     columns: Mapping[str, int] = field(default_factory=dict)
+    images: Callable[[], Tensor] | None = None
 
     @cached_property
     def surveys(self) -> Mapping[str, Survey]:
@@ -108,8 +117,14 @@ class Ingredients:
 
     def side_taps(self, name: str) -> tuple[TapRef, ...]:
         """The taps that a side head reads: those selected, or every block and the features."""
-        chosen = self.selected(name) if self.options.taps else _blocks(self.surveys[name].taps)
-        return tuple(TapRef(name, tap.name) for tap in chosen)
+        return tuple(TapRef(name, tap.name) for tap in self.blocks(name))
+
+    def blocks(self, name: str) -> tuple[Tap, ...]:
+        """The taps that the options select in a source; every block and the features by default.
+
+        Where a network has few blocks, its activations stand for them.
+        """
+        return self.selected(name) if self.options.taps else _blocks(self.surveys[name].taps)
 
     def selected(self, name: str) -> tuple[Tap, ...]:
         """The taps that the options select in a source."""
@@ -133,19 +148,11 @@ class Ingredients:
             raise UsageError(what, expected=expected, found=found)
 
 
-def _blocks(taps: Sequence[Tap]) -> list[Tap]:
-    """Every block, or every activation where a network has few blocks, and the features."""
-    blocks = [tap for tap in taps if tap.kind in ("block", "features")]
+def _blocks(taps: Sequence[Tap]) -> tuple[Tap, ...]:
+    blocks = tuple(tap for tap in taps if tap.kind in ("block", "features"))
     if len(blocks) < 4:
-        return [tap for tap in taps if tap.kind in ("activation", "block", "features")]
+        return tuple(tap for tap in taps if tap.kind in ("activation", "block", "features"))
     return blocks
-
-
-def source_ref(name: str, source: Source) -> SourceRef:
-    """An opened source as a plan names it."""
-    own = source.preprocessing
-    nested = source.nested if isinstance(source.nested, Plan) else None
-    return SourceRef(name, source.spec, source.classes, own.mean, own.std, own.size, nested)
 
 
 def source_names(count: int) -> list[str]:

@@ -1,7 +1,8 @@
 """A side head over all taps of frozen networks; nothing upstream changes.
 
 Every selected tap is pooled, standardised and read by one head: linear or MLP over all of them
-(Head2Toe, Evci et al. 2022), or a gated side network that climbs them (Sung et al. 2022).
+(Head2Toe, Evci et al. 2022), linear and solved in closed form (`ridge`), or a gated side network
+that climbs them (Sung et al. 2022).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from convgraft.strategies.ingredients import Ingredients
 
 def ladder(given: Ingredients) -> Plan:
     """The plan: no wires, one head over the selected taps of all networks."""
-    kinds = ("linear", "mlp", "side")
+    kinds = ("linear", "ridge", "mlp", "side")
     hidden = given.options.hidden
     kind = given.options.head or ("mlp" if hidden else "linear")
     given.needs(kind in kinds, "a ladder's head has a kind", ", ".join(kinds), kind)
@@ -28,6 +29,6 @@ def ladder(given: Ingredients) -> Plan:
     head = given.dense_head("label", taps)
     if kind == "mlp" and not head.hidden:
         head = replace(head, kind="mlp", hidden=(256,))
-    if kind == "side":
-        head = replace(head, kind="side", hidden=())
+    if kind in ("side", "ridge"):
+        head = replace(head, kind=kind, hidden=())
     return Plan(given.image_size, given.refs, (), (head,))

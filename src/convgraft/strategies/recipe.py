@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from convgraft.compose import source_ref
 from convgraft.plan import Plan
 from convgraft.sources import Source
-from convgraft.strategies.ingredients import source_ref
 from convgraft.training import Loss, task_loss
 
 

@@ -6,12 +6,22 @@ what neither end needs any more is pruned away (Lenc and Vedaldi 2015; Bansal et
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from convgraft.errors import UsageError
-from convgraft.match import pair_by_shape, stage_ends
+from convgraft.match import Pairing, pair_by_shape, stage_ends
 from convgraft.plan import Head, Plan, TapRef, Wire
 from convgraft.strategies.ingredients import Ingredients
+from convgraft.strategies.likely import by_likeness, likely_pairs
 
-SOLVED = ("conv1x1", "residual")  # adapters that least squares can fill in
+SOLVED = (
+    "conv1x1",
+    "residual",
+    "residual3x3",
+    "ridge",
+    "ridge3x3",
+)  # adapters that least squares can fill in
+INNER = (0.25, 0.75)  # depths between which a stitch is taken by likeness
 
 
 def stitch(given: Ingredients) -> Plan:
@@ -24,7 +34,7 @@ def stitch(given: Ingredients) -> Plan:
     )
     front, back = given.sources
     here, there = _ends(given, front, back)
-    adapter = given.options.adapter or "residual"
+    adapter = given.options.adapter or "residual3x3"
     start = "ridge" if adapter in SOLVED else "one"
     wire = Wire((here,), there, "replace", adapter, start)
     given.needs(
@@ -50,9 +60,23 @@ def _ends(given: Ingredients, front: str, back: str) -> tuple[TapRef, TapRef]:
     if given.options.at:
         here, colon, there = given.options.at.partition(":")
         return TapRef(front, here), TapRef(back, there if colon else here)
+    if by_likeness(given):
+        pair = _inner(likely_pairs(given, front, back))
+        return TapRef(front, pair.left.name), TapRef(back, pair.right.name)
     ends = [stage_ends(given.surveys[name].taps) for name in (front, back)]
     pairs = pair_by_shape(*ends)
     if not pairs:
         raise UsageError("the networks have no maps of near shapes", hint="--at TAP:TAP")
     one, other = pairs[len(pairs) // 2]
     return TapRef(front, one.name), TapRef(back, other.name)
+
+
+def _inner(pairs: Sequence[Pairing]) -> Pairing:
+    """The likest pair among those in the middle of both networks, where both take part."""
+    depths = [(pair.left.depth, pair.right.depth) for pair in pairs]
+    inner = [
+        pair
+        for pair, both in zip(pairs, depths, strict=True)
+        if all(INNER[0] <= depth <= INNER[1] for depth in both)
+    ]
+    return max(inner or pairs, key=lambda pair: pair.cka)

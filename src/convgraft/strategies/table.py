@@ -52,12 +52,14 @@ class Strategy:
 
 STRATEGIES: Mapping[str, Strategy] = {
     "cross-skip": Strategy(
-        cross_skip, "discriminative", options=(*_HEAD, "start", "taps", "direction", "adapter")
+        cross_skip,
+        "discriminative",
+        options=(*_HEAD, "start", "taps", "direction", "adapter", "pairs"),
     ),
     "stitch": Strategy(
         stitch,
         "adapters-only",
-        options=(*_HEAD, "at", "adapter", "classifier"),
+        options=(*_HEAD, "at", "adapter", "classifier", "pairs"),
         loss="two-stage",
         matching="final",
     ),

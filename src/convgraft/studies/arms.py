@@ -30,6 +30,7 @@ class Arm:
         policy: what learns.
         loss: what is minimised; None: the cross-entropy of every trained answer.
         baseline: `probe` or `finetune` for a network by itself; empty for a join.
+        solved: whether nothing is trained, and adapters are filled in by least squares alone.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Arm:
     policy: FreezePolicy
     loss: Loss | None = None
     baseline: str = ""
+    solved: bool = False
 
 
 def baseline_arms(given: Ingredients, tuned: FreezePolicy | None = None) -> list[Arm]:

@@ -18,6 +18,7 @@ from convgraft.strategies import (
     write_recipe,
 )
 from convgraft.studies.arms import Arm
+from convgraft.studies.solved import check_solvable, needs_no_training
 from convgraft.training import FreezePolicy, Rule, read_policy
 
 RANDOM_FRONT = "random-front"
@@ -36,6 +37,7 @@ class Design:
         loss: a row of `LOSSES`; empty: the strategy's own.
         balance, task_weights: how the losses of several label columns are weighed.
         learn_filters: whether a filter bank's kernels learn too.
+        solved: whether nothing is trained, and adapters are filled in by least squares alone.
         name: of the arm; empty: the strategy's.
     """
 
@@ -47,6 +49,7 @@ class Design:
     balance: str = "constant"
     task_weights: Mapping[str, float] = field(default_factory=dict)
     learn_filters: bool = False
+    solved: bool = False
     name: str = ""
 
 
@@ -79,7 +82,11 @@ def _arm(design: Design, plan: Plan, given: Ingredients, strategy: Strategy | No
     policy = read_policy(design.freeze or own_freeze)
     if strategy and "filters" in strategy.options:
         policy = _with_filters(policy, learn=design.learn_filters)
-    return Arm(design.name or design.strategy, recipe.plan, recipe.sources, policy, loss)
+    name = design.name or design.strategy
+    arm = Arm(name, recipe.plan, recipe.sources, policy, loss, solved=design.solved)
+    if arm.solved:
+        check_solvable(arm)
+    return replace(arm, solved=arm.solved or needs_no_training(arm))
 
 
 def _refuse_unread(design: Design, strategy: Strategy) -> None:

@@ -41,7 +41,8 @@ def strategies(given: Ingredients) -> list[StudyArm]:
         designs.append(_design("multitask"))
     designs.append(_design("ensemble"))
     designs += [
-        _design("ladder", f"ladder-{head}", head=head) for head in ("linear", "mlp", "side")
+        _design("ladder", f"ladder-{head}", head=head)
+        for head in ("linear", "ridge", "mlp", "side")
     ]
     designs.append(_design("fixed-filters"))
     if _has_teachers(given):
@@ -86,9 +87,21 @@ def directions(given: Ingredients) -> list[StudyArm]:
     ]
 
 
+def matching(given: Ingredients) -> list[StudyArm]:
+    """Wires between blocks paired by shape or by likeness, from nothing or from least squares."""
+    return [
+        StudyArm(_design("cross-skip", "shape-zero")),
+        StudyArm(_design("cross-skip", "shape-ridge", adapter="ridge")),
+        StudyArm(_design("cross-skip", "likeness-ridge", pairs="likeness")),
+    ]
+
+
 def ladder(given: Ingredients) -> list[StudyArm]:
-    """A linear head over all taps of frozen networks."""
-    return [StudyArm(_design("ladder"))]
+    """A linear head over all taps of frozen networks, trained and in closed form."""
+    return [
+        StudyArm(_design("ladder")),
+        StudyArm(_design("ladder", "ladder-ridge", head="ridge")),
+    ]
 
 
 def co_learning(given: Ingredients) -> list[StudyArm]:
@@ -112,12 +125,19 @@ def stitches(given: Ingredients) -> list[StudyArm]:
     ]
 
 
-def _stitch(names: tuple[str, str], at: tuple[str, str]) -> tuple[StudyArm, StudyArm]:
-    """A stitch that trains its adapter alone, and the same from a front that was never trained."""
+def _stitch(names: tuple[str, str], at: tuple[str, str]) -> tuple[StudyArm, ...]:
+    """A stitch solved in closed form, by single positions and by 3x3 patches; one that trains its
+    adapter alone; and the same from a front that was never trained.
+    """
     named = "-".join((*names, *dict.fromkeys(at))).replace("/", "_")
-    options = {"at": ":".join(at), "classifier": "own"}
+    options: dict[str, Any] = {"at": ":".join(at), "classifier": "own"}
     chosen: dict[str, Any] = {"loss": "final", "freeze": "adapters-only", **options}
+    solved = [
+        Design("stitch", StrategyOptions(adapter=adapter, **options), name=name, solved=True)
+        for adapter, name in (("ridge", f"{named}-solved"), ("ridge3x3", f"{named}-solved-3x3"))
+    ]
     return (
+        *(StudyArm(design, names) for design in solved),
         StudyArm(_design("stitch", named, **chosen), names),
         StudyArm(_design("stitch", f"{named}-random", **chosen), names, names[:1], control=True),
     )
@@ -160,6 +180,12 @@ STUDIES: Mapping[str, Study] = {
             "directions",
             "cross-skip wires both ways, forward or backward, gated or raw",
             directions,
+            ("finetune",),
+        ),
+        Study(
+            "matching",
+            "cross-skip wires between taps paired by shape, or by likeness and warm",
+            matching,
             ("finetune",),
         ),
         Study(

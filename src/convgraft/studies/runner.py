@@ -7,7 +7,7 @@ not done again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from convgraft.compose import Composite, compose
@@ -58,6 +58,7 @@ def run_study(
     for number, cell in enumerate(cells):
         report(f"study {study.name}", number, len(cells))
         task, given = open_cell(cell)
+        given = replace(given, images=lambda task=task: task.pixels("train").images)
         work = _Work(cell, task, taking(study, given), options(cell), store, report)
         work.run(entries(study, work.given, cell.seed))
     report(f"study {study.name}", len(cells), len(cells))

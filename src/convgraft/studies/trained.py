@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,19 @@ from convgraft.compose import Composite, compose
 from convgraft.studies.arms import Arm
 from convgraft.studies.gates import wire_gates
 from convgraft.studies.results import best_val
-from convgraft.training import FitOptions, Task, evaluate, fit, start_adapters, task_loss
+from convgraft.studies.solved import solve_arm
+from convgraft.training import (
+    FitOptions,
+    Task,
+    evaluate,
+    fit,
+    start_adapters,
+    start_heads,
+    task_loss,
+)
 from convgraft.training.voting import fit_votes
+
+SOLVED = ("adapters.", "heads.")  # where the weights are that least squares fill in
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +54,11 @@ def train_arm(
     Args:
         checkpoint: as of `convgraft.training.fit`; it stays there when all is done.
     """
+    if arm.solved:
+        return _solved(arm, task, options, on_progress)
     network = compose(arm.plan, arm.sources, seed=options.seed)
     start_adapters(network, task.pixels("train").images)
+    start_heads(network, task.pixels("train"), options.seed, on_progress)
     result = fit(
         network,
         task,
@@ -71,6 +86,33 @@ def train_arm(
     if not result.interrupted:
         notes |= _voted(result.composite, task, options)
     return Trained(arm, result.composite, notes)
+
+
+def _solved(
+    arm: Arm,
+    task: Task,
+    options: FitOptions,
+    on_progress: Callable[[int, int], None] | None,
+) -> Trained:
+    """An arm that least squares fill in, and its notes; `trainable` counts what was solved."""
+    began = time.monotonic()
+    network, penalties = solve_arm(arm, task, options.seed, on_progress)
+    seconds = time.monotonic() - began
+    weights = network.named_parameters()
+    notes = {
+        "arm": arm.name,
+        "finished": True,
+        "val": evaluate(network, task.pixels("val"))[network.plan.answer].top1,
+        "best_epoch": -1,
+        "seconds": seconds,
+        "trainable": sum(p.numel() for name, p in weights if name.startswith(SOLVED)),
+        "freeze": {"name": "solved", "phases": []},
+        "loss": "least squares",
+        "loss_name": "ridge",
+        "curve": [],
+        "penalties": penalties,
+    }
+    return Trained(arm, network, notes)
 
 
 def _voted(composite: Composite, task: Task, options: FitOptions) -> dict[str, Any]:

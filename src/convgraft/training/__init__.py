@@ -9,6 +9,7 @@ from convgraft.training.objective import Loss, Objective, Term, task_loss
 from convgraft.training.options import FitOptions
 from convgraft.training.policies import PRESETS, FreezePolicy, Phase, Rule, one_phase
 from convgraft.training.policy_file import read_policy
+from convgraft.training.ridge_heads import start_heads
 from convgraft.training.ridge_start import start_adapters
 from convgraft.training.task import Task
 
@@ -34,6 +35,7 @@ __all__ = [
     "one_phase",
     "read_policy",
     "start_adapters",
+    "start_heads",
     "task_loss",
     "work_out",
 ]

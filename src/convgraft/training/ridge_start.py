@@ -1,29 +1,43 @@
-"""Adapters that begin as the best linear map: wires with `start="ridge"`.
+"""Adapters that begin as the best linear map: `adapter: ridge`, and wires with `start: ridge`.
 
-The adapter's 1x1 convolution is set to the least-squares map from the tap it starts from to what
-the target's own network computes there, over training images, before a gradient step is taken.
+The adapter's convolution is set to the least-squares map from the tap it starts from to what the
+target's own network computes there, over training images, before a gradient step is taken. A kernel
+larger than 1x1 is solved for over patches: each position and its neighbours.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convgraft.compose import AdapterPart, Composite, compose
 from convgraft.errors import UsageError
-from convgraft.match import RidgeMoments
+from convgraft.layers import ADAPTERS
+from convgraft.match import PairMoments, solve_ridge
+from convgraft.match.grids import as_map, rows
 from convgraft.plan import Head, Plan, Wire
 
 IMAGES = 5000
-BATCH = 128
+NUMBERS = 2**24  # values of patches held at once
 
 
-def start_adapters(composite: Composite, images: Tensor) -> None:
-    """Solve for every adapter on a ridge-started wire, in place; the first `IMAGES` images do."""
+def start_adapters(composite: Composite, images: Tensor, count: int = IMAGES) -> None:
+    """Solve for every adapter that least squares fill in, in place; the first images do.
+
+    Args:
+        composite: wires with an adapter `ridge` or `ridge3x3`, or with `start: ridge`, are solved
+            for; others stay as they are.
+        images: training images, uint8 [N, 3, S, S].
+        count: how many of them are used at most.
+
+    Raises:
+        UsageError: where a wire with `start: ridge` has an adapter without a linear part.
+    """
     wires = zip(composite.plan.wires, composite.resolved.adapters, strict=True)
     for wire, (part, *_) in wires:
-        if wire.start == "ridge":
-            _start(composite, wire, part, images[:IMAGES])
+        if wire.start == "ridge" or ADAPTERS[wire.adapter].solved:
+            _start(composite, wire, part, images[:count])
 
 
 @torch.no_grad()
@@ -31,19 +45,23 @@ def _start(composite: Composite, wire: Wire, part: AdapterPart, images: Tensor) 
     adapter = composite.get_submodule(f"adapters.{part.name}")
     linear = linear_part(adapter)
     pair = _pair(composite, wire)
-    moments = RidgeMoments(part.shape_in[0], part.shape_out[0])
-    for start in range(0, len(images), BATCH):
-        outputs = pair(images[start : start + BATCH])
-        here = _resized(adapter, _as_map(outputs["here"]))
-        moments.add(here, _as_map(outputs["there"]))
-    weight, bias = moments.solve()
-    linear.weight.copy_(weight[:, :, None, None])
+    total: PairMoments | None = None
+    batch = _batch(part, linear)
+    for start in range(0, len(images), batch):
+        outputs = pair(images[start : start + batch])
+        here = _predictors(adapter, linear, as_map(outputs["here"]))
+        moments = PairMoments.of(rows(here), rows(as_map(outputs["there"])))
+        total = moments if total is None else total + moments
+    if total is None:
+        raise UsageError("there are no images to start adapters from", expected="one at least")
+    ridge = solve_ridge(total)
+    linear.weight.copy_(ridge.weight.view_as(linear.weight))
     if linear.bias is not None:
-        linear.bias.copy_(bias)
+        linear.bias.copy_(ridge.bias)
 
 
 def linear_part(adapter: nn.Module) -> nn.Conv2d:
-    """The 1x1 convolution of an adapter; raises UsageError where it has none."""
+    """The convolution of an adapter that can be solved for; raises UsageError without one."""
     mix = getattr(adapter, "mix", None)
     found = mix if isinstance(mix, nn.Conv2d) else getattr(mix, "linear", None)
     if not isinstance(found, nn.Conv2d):
@@ -53,6 +71,17 @@ def linear_part(adapter: nn.Module) -> nn.Conv2d:
             hint="start: one",
         )
     return found
+
+
+def _batch(part: AdapterPart, linear: nn.Conv2d) -> int:
+    """How many images make patches that fit in memory."""
+    places = max(_places(part.shape_in), _places(part.shape_out))
+    return max(1, min(128, NUMBERS // (linear.weight[0].numel() * places)))
+
+
+def _places(shape: tuple[int, ...]) -> int:
+    height, width = shape[1:] or (1, 1)
+    return height * width
 
 
 def _pair(composite: Composite, wire: Wire) -> Composite:
@@ -66,11 +95,22 @@ def _pair(composite: Composite, wire: Wire) -> Composite:
     return compose(small, {ref.name: opened[ref.name] for ref in refs}).eval()
 
 
-def _as_map(value: Tensor) -> Tensor:
-    return value if value.dim() == 4 else value[:, :, None, None]
+def _predictors(adapter: nn.Module, linear: nn.Conv2d, value: Tensor) -> Tensor:
+    """What the convolution's weights multiply, on the target's grid: [N, C_in * k * k, H, W].
 
-
-def _resized(adapter: nn.Module, value: Tensor) -> Tensor:
-    """The adapter's resize alone; being linear, it may as well come before a 1x1 convolution."""
+    A resize that follows the convolution is linear and may as well come before it.
+    """
     resize = getattr(adapter, "resize", None)
-    return value if resize is None else resize(value)
+    names = [name for name, _ in adapter.named_children()]
+    first = resize is not None and names.index("resize") < names.index("mix")
+    if resize is None:
+        return _patches(linear, value)
+    return _patches(linear, resize(value)) if first else resize(_patches(linear, value))
+
+
+def _patches(linear: nn.Conv2d, value: Tensor) -> Tensor:
+    """Each position with its neighbours, as the convolution sees them, its zeros included."""
+    if linear.kernel_size == (1, 1):
+        return value
+    unfolded = F.unfold(value, linear.kernel_size, padding=linear.padding)  # pyright: ignore
+    return unfolded.view(len(value), -1, *value.shape[2:])

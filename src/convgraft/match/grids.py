@@ -1,0 +1,105 @@
+"""Values of a map on another map's grid: at all of its positions, or at some drawn at random.
+
+Two taps are compared position by position, so both have to be on one grid. A map is brought there
+by the same resizing that an adapter does. As that is linear, the value at a few positions is a
+matrix product, and the rest of the grid is never computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from convgraft.layers.adapters import Resize
+
+Grid = tuple[int, int]
+Shape = tuple[int, ...]
+
+
+def grid_of(shape: Shape) -> Grid:
+    """The height and width of a tap's shape; a vector has one position."""
+    height, width = shape[1:] or (1, 1)
+    return height, width
+
+
+def as_map(value: Tensor) -> Tensor:
+    """[N, C] as [N, C, 1, 1]; maps as they are."""
+    return value if value.dim() == 4 else value[:, :, None, None]
+
+
+def on_grid(value: Tensor, grid: Grid) -> Tensor:
+    """[N, C, H, W] or [N, C] to [N, C, *grid], resized as adapters do."""
+    value = as_map(value)
+    here = (value.shape[2], value.shape[3])
+    if here == grid:
+        return value
+    return Resize(grid, down=math.prod(grid) < math.prod(here))(value)
+
+
+def rows(value: Tensor) -> Tensor:
+    """[N, C, ...] as [N * positions, C] in float64."""
+    return value.detach().double().transpose(0, 1).flatten(1).T.contiguous()
+
+
+def resize_matrix(here: Grid, there: Grid) -> Tensor:
+    """[positions there, positions here]: what a resize does to a flattened map, as a matrix."""
+    unit = torch.eye(math.prod(here)).view(math.prod(here), 1, *here)
+    return on_grid(unit, there).flatten(1).T.contiguous()
+
+
+class Sampler:
+    """Draws positions of grids for each image, the same for all taps of that image."""
+
+    def __init__(self, grids: Sequence[Grid], positions: int, seed: int) -> None:
+        """`positions` of every grid, or all of a smaller one."""
+        self.grids, self._positions = tuple(grids), positions
+        self._generator = torch.Generator().manual_seed(seed)
+        self._matrices: dict[tuple[Grid, Grid], Tensor] = {}
+
+    def draw(self, images: int) -> dict[Grid, Tensor]:
+        """For each grid, positions [images, count], without repeats within an image."""
+        drawn = {}
+        for grid in self.grids:
+            noise = torch.rand(images, math.prod(grid), generator=self._generator)
+            drawn[grid] = noise.argsort(1)[:, : self._positions]
+        return drawn
+
+    def take(self, value: Tensor, drawn: dict[Grid, Tensor]) -> dict[Grid, Tensor]:
+        """A tap's values [N, C, H, W] at the drawn positions: for each grid [N * count, C]."""
+        value = as_map(value)
+        here = (value.shape[2], value.shape[3])
+        weights = torch.cat([self._matrix(here, grid)[drawn[grid]] for grid in self.grids], 1)
+        taken = torch.bmm(weights.to(value.dtype), value.flatten(2).transpose(1, 2))
+        parts = taken.split([drawn[grid].shape[1] for grid in self.grids], 1)
+        return {
+            grid: part.flatten(0, 1).double() for grid, part in zip(self.grids, parts, strict=True)
+        }
+
+    def _matrix(self, here: Grid, there: Grid) -> Tensor:
+        if (here, there) not in self._matrices:
+            self._matrices[here, there] = resize_matrix(here, there)
+        return self._matrices[here, there]
+
+
+def sampling_bound(images: int, drawn: int, of: int, confidence: float = 0.95) -> float:
+    """How far a mean over drawn positions can be from the mean over all of them.
+
+    In units of the range of what is averaged (one entry of a moment matrix: a product of two
+    channels), for positions drawn without repeats in every image on its own. Serfling's inequality
+    (*Probability inequalities for the sum in sampling without replacement*, 1974), two-sided, over
+    the images' independent draws: with that confidence the error of one entry is below
+
+        sqrt((1 - (drawn - 1) / of) * log(2 / (1 - confidence)) / (2 * images * drawn))
+
+    >>> round(sampling_bound(2000, 4, 144), 4)
+    0.015
+    >>> sampling_bound(2000, 144, 144)
+    0.0
+    """
+    if drawn >= of:
+        return 0.0
+    left = 1 - (drawn - 1) / of
+    return math.sqrt(left * math.log(2 / (1 - confidence)) / (2 * images * drawn))

@@ -1,0 +1,141 @@
+"""A search's folder while it goes on: a line for each trial, and the networks worth keeping.
+
+search.json     the configuration; another one is refused
+trials.jsonl    a line for each trained trial
+elapsed.json    seconds spent so far
+kept/           the trial that is best so far, as a run
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convgraft.errors import ArtifactError
+
+CONFIG, TRIALS, ELAPSED, KEPT = "search.json", "trials.jsonl", "elapsed.json", "kept"
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class SearchStore:
+    """A claimed folder.
+
+    Attributes:
+        lines: every trial that lies there, in the order in which they came.
+    """
+
+    folder: Path
+    lines: list[Line]
+
+    @classmethod
+    def claim(cls, folder: Path, config: Mapping[str, Any]) -> SearchStore:
+        """Take a folder for a search, or go on with what lies there.
+
+        Raises ArtifactError where another configuration made it, where it holds files that are no
+        search, or where its trials cannot be read.
+        """
+        text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        if folder.exists() and not folder.is_dir():
+            raise ArtifactError(f'"{folder}" is a file', expected="a folder for the search")
+        if folder.is_dir() and any(folder.iterdir()):
+            _check_config(folder, text)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            _write(folder / CONFIG, text)
+        return cls(folder, _read_lines(folder / TRIALS))
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that were spent when somebody last wrote them down."""
+        path = self.folder / ELAPSED
+        try:
+            return float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+        except FileNotFoundError:
+            return 0.0
+        except (ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f'"{path}" cannot be read', found=str(error)) from error
+
+    def spend(self, seconds: float) -> None:
+        """Write down how many seconds were spent in all."""
+        _write(self.folder / ELAPSED, json.dumps({"seconds": seconds}) + "\n")
+
+    def note(self, name: str, data: Any) -> None:
+        """Write plain data to a file of the folder, whole or not at all."""
+        _write(self.folder / name, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+    def find(self, key: str) -> Line | None:
+        """The line of a candidate; None where it was not trained."""
+        return next((line for line in self.lines if line["key"] == key), None)
+
+    def append(self, line: Line) -> None:
+        """Write a trial; it is on the disk when this returns."""
+        with (self.folder / TRIALS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.lines.append(line)
+
+    def kept(self, number: int) -> Path:
+        """Where the network of a trial lies, if it is kept."""
+        return self.folder / KEPT / f"{number:04}"
+
+    def keep_only(self, number: int) -> None:
+        """Forget the networks of all other trials."""
+        for path in (self.folder / KEPT).glob("*"):
+            if path != self.kept(number):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def _check_config(folder: Path, text: str) -> None:
+    path = folder / CONFIG
+    if not path.is_file():
+        raise ArtifactError(
+            f'the folder "{folder}" is in use',
+            expected="a new folder, or one with a search",
+            found=f"files, and no {CONFIG}",
+            hint="another --out",
+        )
+    there = path.read_text(encoding="utf-8")
+    if there != text:
+        raise ArtifactError(
+            f'the folder "{folder}" holds another search',
+            expected=f"the configuration in {path}",
+            found=f"other values of {', '.join(_differing(there, text)) or 'something'}",
+            hint="the command that made it (other --minutes may be given), or another --out",
+        )
+
+
+def _differing(there: str, now: str) -> list[str]:
+    try:
+        then, new = json.loads(there), json.loads(now)
+    except ValueError:
+        return []
+    return sorted(key for key in {*then, *new} if then.get(key) != new.get(key))
+
+
+def _read_lines(path: Path) -> list[Line]:
+    """The whole lines of a file; a last line that was never finished is cut off."""
+    if not path.exists():
+        return []
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if whole != data:
+        os.truncate(path, len(whole))
+    try:
+        return [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+    except ValueError as error:
+        raise ArtifactError(
+            f'"{path}" cannot be read', expected="a JSON object a line", found=str(error)
+        ) from error

@@ -1,0 +1,198 @@
+"""The loop of a search: ask for a candidate, look at its cost, train it, write its line.
+
+Closed candidates come first, then frozen ones whose heads are trained, because both are cheap; with
+the rest of the time networks learn. Everything is judged on the validation part.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from convgraft.compose import cost
+from convgraft.errors import ConvgraftError, RunError, UsageError
+from convgraft.strategies import Ingredients
+from convgraft.studies.arms import Arm
+from convgraft.studies.design import build_arm
+from convgraft.studies.search.features import Report
+from convgraft.studies.search.first import first_closed, first_frozen, first_learning
+from convgraft.studies.search.front import choose, worth
+from convgraft.studies.search.pace import Clock, Pace
+from convgraft.studies.search.predict import Prediction
+from convgraft.studies.search.price import Price, price_of
+from convgraft.studies.search.rules import Rules
+from convgraft.studies.search.solved import Solver
+from convgraft.studies.search.space import Candidate
+from convgraft.studies.search.store import Line, SearchStore
+from convgraft.studies.search.trials import Proposals
+from convgraft.studies.trained import Trained, train_arm
+from convgraft.training import Task
+
+CLOSED_SHARE = 0.25  # of the time: closed candidates take no more of it
+FROZEN_SHARE = 0.4  # of the time that is over when networks begin to learn
+FROZEN_TRIALS = 20  # trained frozen candidates after which they do so even if there is time
+SKIPS = 25  # proposals in a row that come to nothing, after which a stage is over
+
+Keep = Callable[[Path, Trained], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What a running search knows, and its loop."""
+
+    given: Ingredients
+    task: Task
+    rules: Rules
+    store: SearchStore
+    keep: Keep
+    report: Report
+    clock: Clock
+    pace: Pace
+    predictions: Sequence[Prediction]
+    solver: Solver
+    proposals: Mapping[str, Proposals]
+    problems: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Solve and train until time or candidates are used up; one trial at the least."""
+        self._solve_first()
+        exhausted = {kind for kind, one in self.proposals.items() if not one.ways}
+        while not self._is_over() and len(exhausted) < len(self.proposals):
+            kind = self._next_kind(exhausted)
+            self._put_forward(kind)
+            if not self._step(self.proposals[kind]):
+                exhausted.add(kind)
+        if not self.store.lines:
+            raise UsageError(
+                "no candidate could be trained",
+                found="; ".join(dict.fromkeys(self.problems)) or None,
+                hint="a higher --max-macs or --max-latency, or other networks",
+            )
+
+    def _is_over(self) -> bool:
+        count = len(self.store.lines)
+        enough = self.rules.trials is not None and count >= self.rules.trials
+        return bool(count) and (enough or self.clock.left <= 0)
+
+    def _solve_first(self) -> None:
+        """Make networks of the best predictions, for a share of the time."""
+        for candidate in first_closed(self.predictions):
+            is_late = self.clock.spent > CLOSED_SHARE * self.clock.budget
+            if self._is_over() or (is_late and self.store.lines):
+                return
+            if self.store.find(candidate.key) is None:
+                self._try(candidate)
+
+    def _next_kind(self, exhausted: set[str]) -> str:
+        """Frozen networks first, for a share of the time; then networks learn."""
+        if exhausted:
+            return next(kind for kind in self.proposals if kind not in exhausted)
+        kinds = [line["kind"] for line in self.store.lines]
+        is_late = self.clock.spent > FROZEN_SHARE * self.clock.budget
+        is_later = is_late or kinds.count("frozen") >= FROZEN_TRIALS or "learning" in kinds
+        return "learning" if is_later else "frozen"
+
+    def _put_forward(self, kind: str) -> None:
+        proposals = self.proposals[kind]
+        if not proposals.is_new:
+            return
+        if kind == "learning":
+            proposals.enqueue(first_learning(self.predictions, self.pace, self.clock.left))
+        else:
+            proposals.enqueue(first_frozen(self.predictions))
+
+    def _step(self, proposals: Proposals) -> bool:
+        """Train the next candidate that can be; False where none came in many proposals."""
+        for _ in range(SKIPS):
+            asked = proposals.ask()
+            known = self.store.find(asked.candidate.key)
+            if known is not None:
+                proposals.tell(asked, known["val"])
+            elif not self._fits(asked.candidate):
+                proposals.drop(asked)
+            else:
+                line = self._try(asked.candidate)
+                proposals.tell(asked, line["val"] if line else None)
+                if line:
+                    return True
+        return False
+
+    def _fits(self, candidate: Candidate) -> bool:
+        return not self.store.lines or self.pace.estimate(candidate) <= self.clock.left
+
+    def _try(self, candidate: Candidate) -> Line | None:
+        """The line of a trained candidate; None where it cannot be trained or costs too much."""
+        began = time.monotonic()
+        given = replace(self.given, sources={n: self.given.sources[n] for n in candidate.networks})
+        try:
+            arm = build_arm(candidate.design, given, self.rules.options.seed)
+            price = price_of(arm)
+            if reason := self.rules.ceiling.refuses(price):
+                raise UsageError(f"{candidate} costs {reason}")
+            is_closed = candidate.kind == "closed"
+            trained = self.solver.train(arm) if is_closed else self._train(arm, candidate)
+        except _StoppedError:
+            raise
+        except ConvgraftError as error:
+            self.problems.append(error.what)
+            return None
+        line = self._line(candidate, price, trained, time.monotonic() - began)
+        self._write(line, trained)
+        return line
+
+    def _train(self, arm: Arm, candidate: Candidate) -> Trained:
+        trained = train_arm(
+            arm,
+            self.task,
+            candidate.options(self.rules.options),
+            on_progress=lambda done, total: self.report("train", done, total),
+        )
+        if not trained.notes["finished"]:
+            raise _StoppedError(
+                f"stopped while training {candidate}",
+                found=f'{len(self.store.lines)} trials are in "{self.store.folder}"',
+                hint="the same command goes on with the next trial",
+            )
+        return trained
+
+    def _line(self, candidate: Candidate, price: Price, trained: Trained, seconds: float) -> Line:
+        spent = cost(trained.composite)
+        scores = {one.candidate.key: one.score for one in self.predictions}
+        return {
+            "number": len(self.store.lines),
+            "name": str(candidate),
+            "key": candidate.key,
+            "way": candidate.way,
+            "networks": list(candidate.networks),
+            "choices": dict(candidate.choices),
+            "kind": candidate.kind,
+            "predicted": scores.get(candidate.key),
+            "val": round(trained.notes["val"], 6),  # so that equal counts of images are equal
+            "macs": spent.macs,
+            "parameters": spent.parameters,
+            "trainable": trained.notes["trainable"],
+            "latency": price.latency,
+            "best_epoch": trained.notes["best_epoch"],
+            "estimated": self.pace.estimate(candidate),
+            "seconds": seconds,
+        }
+
+    def _write(self, line: Line, trained: Trained) -> None:
+        """Keep the network where it is the best so far, then write its line."""
+        best = choose(self.store.lines)
+        is_best = best is None or worth(line) > worth(best)
+        if is_best:
+            self.keep(self.store.kept(line["number"]), trained)
+        self.store.append(line)
+        if is_best:
+            self.store.keep_only(line["number"])
+        self.pace.learn(Candidate.of(line), line["seconds"])
+        self.store.spend(self.clock.spent)
+        self.report("search", round(self.clock.spent), round(self.clock.budget))
+
+
+class _StoppedError(RunError):
+    """Somebody stopped the search."""

@@ -1,0 +1,94 @@
+"""Heads in closed form: a `ridge` head is a linear one, solved for and not trained.
+
+What the head reads is gathered in one pass over the training images. Its weights are the ridge
+regression onto one-hot labels with the penalty of the least leave-one-out error, scaled so that
+their softmax has the least leave-one-out NLL, which changes no top-1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convgraft.compose import Composite
+from convgraft.data import MISSING, Pixels
+from convgraft.data.seeding import shuffled
+from convgraft.errors import UsageError
+from convgraft.plan import Head
+from convgraft.training.closed_form import NORM_EPSILON, Kernel, solve, temperature, weights_of
+from convgraft.training.evaluate import answers
+from convgraft.training.memory_format import fastest_format
+
+RIDGE = "ridge"
+MOST_IMAGES = 2000  # that the penalty is chosen on: the time for that grows by their cube
+
+
+def start_heads(
+    composite: Composite,
+    pixels: Pixels,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, float]:
+    """Solve for every `ridge` head, in place; the penalty of each, as a share of the variance.
+
+    Args:
+        pixels: training images and their labels.
+        seed: of the draw of images that penalties are chosen on, where there are many.
+        on_progress: called with the images done and their number.
+    """
+    heads = [head for head in composite.plan.heads if head.kind == RIDGE]
+    if not heads:
+        return {}
+    read = _gather(composite, [head.name for head in heads], pixels.images, on_progress)
+    return {head.name: _solve(composite, head, read[head.name], pixels, seed) for head in heads}
+
+
+def _gather(
+    composite: Composite,
+    heads: list[str],
+    images: Tensor,
+    on_progress: Callable[[int, int], None] | None,
+) -> dict[str, Tensor]:
+    """What each head standardises, [N, C]: its inputs, pooled and concatenated."""
+    layout = fastest_format(composite)  # found by a trial that must not be gathered
+    rows: dict[str, list[Tensor]] = {name: [] for name in heads}
+
+    def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda _, inputs: rows[name].append(inputs[0].detach().cpu().clone())
+
+    hooks = [
+        composite.get_submodule(f"heads.{name}.norm").register_forward_pre_hook(keep(name))
+        for name in heads
+    ]
+    try:
+        answers(composite.eval(), images, layout=layout, on_progress=on_progress)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {name: torch.cat(parts) for name, parts in rows.items()}
+
+
+@torch.no_grad()
+def _solve(composite: Composite, head: Head, read: Tensor, pixels: Pixels, seed: int) -> float:
+    labels = pixels.columns[head.column]
+    known = labels != MISSING
+    if not known.any():
+        raise UsageError(f'the head "{head.name}" has no labelled image to be solved on')
+    x, labels = read[known].double(), labels[known]
+    module: Any = composite.get_submodule(f"heads.{head.name}")
+    mean, variance = x.mean(0), x.var(0) if len(x) > 1 else torch.ones(x.shape[1])
+    module.norm.running_mean.copy_(mean)
+    module.norm.running_var.copy_(variance)
+    x = module.scale * (x - mean) / (variance + NORM_EPSILON).sqrt()
+    classes = module.classifier.out_features
+    chosen = torch.from_numpy(shuffled(len(x), seed)[:MOST_IMAGES])
+    some = x[chosen] - x[chosen].mean(0)
+    scores = solve(Kernel.plain(some, some[:0]), labels[chosen], classes)
+    weight, bias = weights_of(x, labels, classes, scores.penalty)
+    scale = temperature(scores, labels[chosen])
+    module.classifier.weight.copy_(scale * weight)
+    module.classifier.bias.copy_(scale * bias)
+    return scores.penalty
