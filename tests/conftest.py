@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from convgraft.data import open_images, split_images
+from convgraft.training import Task
+
 REPO = Path(__file__).parents[1]
 sys.path.insert(0, str(Path(__file__).parent))
 # small networks gain nothing from more, and two test runs side by side lose a lot
@@ -37,3 +40,10 @@ def shared_weights() -> Path:
 def shared_data() -> Path:
     """The folder of real image sets."""
     return _shared("CONVGRAFT_DATA", "data")
+
+
+@pytest.fixture(scope="session")
+def digits_task() -> Task:
+    """A hundred training images of 8x8 digits, and all of the other parts."""
+    images = open_images("digits")
+    return Task(images, split_images(images, seed=0, limit=100), 8)

@@ -19,6 +19,8 @@ from convgraft.errors import UsageError
 from convgraft.match.grids import Grid, Sampler, Shape, grid_of, on_grid, rows
 from convgraft.match.moments import Cross, PairMoments, Spread
 
+ROWS = 1200  # of a grid that wait to be summed together
+
 
 @dataclass(frozen=True, eq=False)
 class GridSums:
@@ -76,6 +78,8 @@ class AllPairs:
         self.grids = tuple(dict.fromkeys(grid_of(shape) for shape in (*left, *right)))
         self._sampler = Sampler(self.grids, positions, seed) if positions else None
         self._sums: dict[Grid, GridSums] = {}
+        self._waiting: list[tuple[dict[Grid, list[Tensor]], dict[Grid, list[Tensor]]]] = []
+        self._rows = 0
 
     def add(self, left: Sequence[Tensor], right: Sequence[Tensor]) -> None:
         """Take in a batch: for every tap its values, [N, *shape], of the same images."""
@@ -87,17 +91,18 @@ class AllPairs:
             other = [self._sampler.take(value, drawn) for value in right]
         else:
             one, other = ([self._everywhere(v) for v in side] for side in (left, right))
-        self._take_in(
-            {
-                grid: self._sum(grid, [v[grid] for v in one], [v[grid] for v in other])
-                for grid in self.grids
-            }
-        )
+        by_grid = [{grid: [v[grid] for v in side] for grid in self.grids} for side in (one, other)]
+        self._waiting.append((by_grid[0], by_grid[1]))
+        self._rows += max(len(values[0]) for values in by_grid[0].values())
+        if self._rows >= ROWS:
+            self._sum_up()
 
     def merged(self, other: AllPairs) -> AllPairs:
         """The moments of both parts of the data; the taps must be the same."""
         if (self.left, self.right) != (other.left, other.right):
             raise UsageError("moments of different taps cannot be added", hint="the same taps")
+        self._sum_up()
+        other._sum_up()
         both = AllPairs(self.left, self.right)
         both._sums = dict(self._sums)
         both._take_in(other._sums)
@@ -105,6 +110,7 @@ class AllPairs:
 
     def pair(self, row: int, column: int, *, backward: bool = False) -> PairMoments:
         """Of predicting the right tap from the left one; `backward`: the left from the right."""
+        self._sum_up()
         grid = grid_of(self.left[row] if backward else self.right[column])
         sums = self._sums[grid]
         left, right = sums.left[row], sums.right[column]
@@ -120,6 +126,22 @@ class AllPairs:
         """Of the two taps on the coarser of their grids, as similarity compares them."""
         left, right = grid_of(self.left[row]), grid_of(self.right[column])
         return self.pair(row, column, backward=math.prod(left) < math.prod(right))
+
+    def _sum_up(self) -> None:
+        """Sum over the rows that wait: sums are large, so it is done for many rows at once."""
+        if not self._waiting:
+            return
+        waiting, self._waiting, self._rows = self._waiting, [], 0
+        joined = [
+            {
+                grid: [torch.cat(parts) for parts in zip(*(s[grid] for s in side), strict=True)]
+                for grid in self.grids
+            }
+            for side in zip(*waiting, strict=True)
+        ]
+        self._take_in(
+            {grid: self._sum(grid, joined[0][grid], joined[1][grid]) for grid in self.grids}
+        )
 
     def _take_in(self, found: Mapping[Grid, GridSums]) -> None:
         for grid, sums in found.items():

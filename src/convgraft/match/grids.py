@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -44,6 +45,7 @@ def rows(value: Tensor) -> Tensor:
     return value.detach().double().transpose(0, 1).flatten(1).T.contiguous()
 
 
+@lru_cache(maxsize=256)
 def resize_matrix(here: Grid, there: Grid) -> Tensor:
     """[positions there, positions here]: what a resize does to a flattened map, as a matrix."""
     unit = torch.eye(math.prod(here)).view(math.prod(here), 1, *here)
@@ -57,7 +59,6 @@ class Sampler:
         """`positions` of every grid, or all of a smaller one."""
         self.grids, self._positions = tuple(grids), positions
         self._generator = torch.Generator().manual_seed(seed)
-        self._matrices: dict[tuple[Grid, Grid], Tensor] = {}
 
     def draw(self, images: int) -> dict[Grid, Tensor]:
         """For each grid, positions [images, count], without repeats within an image."""
@@ -71,17 +72,12 @@ class Sampler:
         """A tap's values [N, C, H, W] at the drawn positions: for each grid [N * count, C]."""
         value = as_map(value)
         here = (value.shape[2], value.shape[3])
-        weights = torch.cat([self._matrix(here, grid)[drawn[grid]] for grid in self.grids], 1)
+        weights = torch.cat([resize_matrix(here, grid)[drawn[grid]] for grid in self.grids], 1)
         taken = torch.bmm(weights.to(value.dtype), value.flatten(2).transpose(1, 2))
         parts = taken.split([drawn[grid].shape[1] for grid in self.grids], 1)
         return {
             grid: part.flatten(0, 1).double() for grid, part in zip(self.grids, parts, strict=True)
         }
-
-    def _matrix(self, here: Grid, there: Grid) -> Tensor:
-        if (here, there) not in self._matrices:
-            self._matrices[here, there] = resize_matrix(here, there)
-        return self._matrices[here, there]
 
 
 def sampling_bound(images: int, drawn: int, of: int, confidence: float = 0.95) -> float:

@@ -1,0 +1,57 @@
+"""Arms without training: what least squares cannot fill in is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from convgraft.compose import compose
+from convgraft.errors import UsageError
+from convgraft.strategies import Ingredients, StrategyOptions
+from convgraft.studies import Design, build_arm, train_arm
+from convgraft.training import FitOptions, Task, evaluate, start_adapters
+from helpers import small
+
+SOURCES = {"a": small(), "b": small(1)}
+
+
+def stitch(adapter: str, classifier: str = "own") -> Design:
+    return Design(
+        "stitch", StrategyOptions(at="layer2", adapter=adapter, classifier=classifier), solved=True
+    )
+
+
+@pytest.mark.parametrize("adapter", ["ridge", "ridge3x3", "conv1x1"])
+def test_a_solved_stitch_is_its_start(adapter: str, digits_task: Task) -> None:
+    arm = build_arm(stitch(adapter), Ingredients(SOURCES, 8, 10))
+    trained = train_arm(arm, digits_task, FitOptions(epochs=5))
+    expected = compose(arm.plan.keeping(("label",)), arm.sources)
+    start_adapters(expected, digits_task.pixels("train").images)
+    images = digits_task.pixels("val").images
+    with torch.no_grad():
+        found = trained.composite(images)["label"]
+        torch.testing.assert_close(found, expected.eval()(images)["label"])
+    assert trained.composite.plan.outputs == ("label",)
+    top1 = evaluate(trained.composite, digits_task.pixels("val"))["label"].top1
+    assert (trained.notes["val"], trained.notes["curve"]) == (top1, [])
+
+
+def test_every_training_image_is_used(digits_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convgraft.training.ridge_start.IMAGES", 10)
+    arm = build_arm(stitch("ridge"), Ingredients(SOURCES, 8, 10))
+    solved = train_arm(arm, digits_task, FitOptions()).composite
+    some = compose(arm.plan.keeping(("label",)), arm.sources)
+    start_adapters(some, digits_task.pixels("train").images, count=10)
+    weights = [c.get_submodule("adapters.a:layer2->b:layer2").mix.weight for c in (solved, some)]
+    assert not torch.allclose(*weights)
+
+
+@pytest.mark.parametrize("adapter", ["block", "cnn"])
+def test_an_adapter_that_would_stay_random_is_refused(adapter: str) -> None:
+    with pytest.raises(UsageError, match="would stay random"):
+        build_arm(stitch(adapter), Ingredients(SOURCES, 8, 10))
+
+
+def test_a_new_head_is_refused() -> None:
+    with pytest.raises(UsageError, match="has to be trained"):
+        build_arm(stitch("ridge", "new"), Ingredients(SOURCES, 8, 10))
