@@ -17,7 +17,7 @@ demo: install
 	$(BIN)/convgraft demo --out runs/demo --overwrite
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: install
 	$(BIN)/ruff check .

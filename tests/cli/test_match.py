@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from helpers_cli import Outcome, convgraft
+from PIL import Image
 
 from convgraft.plan import read_plan
 
@@ -79,6 +80,7 @@ def test_people_read_it_without_colour(weights: Path, folder: Path) -> None:
     assert "CKA in hundredths: a down, b across" in outcome.out
     assert "what each stitch is predicted to cost" in outcome.out
     assert f"convgraft explain {folder / 'stitch.yaml'}" in outcome.err
+    assert "stitches, chosen on 12 images" in outcome.err
     plan = read_plan(folder / "stitch.yaml")
     assert [(w.join, w.adapter, w.start) for w in plan.wires] == [("replace", "ridge", "one")]
 
@@ -106,6 +108,23 @@ def test_wrong_use_is_told(arguments: tuple[object, ...], told: str) -> None:
     assert told in outcome.err
 
 
+def test_a_limit_below_the_classes_is_told_as_one_below_twenty_is(tmp_path: Path) -> None:
+    for name in (f"{number:02}" for number in range(25)):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            Image.new("RGB", (8, 8), (10 * int(name), 60 * number, 0)).save(
+                tmp_path / name / f"{number}.png"
+            )
+    for limit in (5, 22):
+        outcome = convgraft(
+            "match", "cifar_resnet20", "cifar_resnet20", "--data", tmp_path, "--limit", limit
+        )
+        assert outcome.code == 2
+        assert "too few training images" in outcome.err
+        assert "25 at least, one for each class" in outcome.err
+        assert f"found: {limit}" in " ".join(outcome.err.split())
+
+
 def test_no_file_is_written_over_unasked(tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"
     plan.write_text("mine")
@@ -119,4 +138,6 @@ def test_no_file_is_written_over_unasked(tmp_path: Path) -> None:
     assert "is there already" in refused("--plan", plan).err
     assert "is a file" in refused("--out", plan).err
     assert "is a folder" in refused("--plan", tmp_path).err
+    stitch = ("--plan", tmp_path / "new.yaml", "--plan-kind", "stitch", "--stitches", 0)
+    assert "needs stitches that are run" in refused(*stitch).err
     assert plan.read_text() == "mine"

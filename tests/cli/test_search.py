@@ -9,6 +9,7 @@ import pytest
 from helpers_cli import convgraft
 from PIL import Image
 
+from convgraft.cli import search_steps
 from convgraft.cli.search_steps import open_setting, read_macs
 from convgraft.errors import UsageError
 from convgraft.export import load
@@ -66,6 +67,35 @@ def test_a_finished_search_is_told_again_and_nothing_is_trained(folder: Path) ->
     assert json.loads(outcome.out) == json.loads((folder / "front.json").read_text())
     after = (folder / "trials.jsonl").read_text(), (folder / "elapsed.json").read_text()
     assert after == before
+
+
+class Killed(BaseException):
+    """Stands for a process that is gone."""
+
+
+def test_a_search_killed_while_it_is_tested_keeps_its_choice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More trials are asked for, one of them better: it is not trained, and nothing is refused."""
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    one = (*COMMAND, "--out", tmp_path / "out", "--trials")
+    with monkeypatch.context() as patch:
+        patch.setattr(search_steps.pipeline, "run_arms", killed)
+        with pytest.raises(Killed):
+            convgraft(*one, 1)
+    lines = tmp_path / "out" / "trials.jsonl"
+    assert len(lines.read_text().splitlines()) == 1
+    better = json.loads(lines.read_text()) | {"number": 1, "key": "better", "val": 1.0}
+    with lines.open("a") as file:
+        file.write(json.dumps(better) + "\n")
+    outcome = convgraft(*one, 3, "--json")
+    assert outcome.code == 0, outcome.err
+    assert "nothing more is trained" in outcome.err
+    assert len(lines.read_text().splitlines()) == 2
+    assert json.loads(outcome.out)["chosen"]["number"] == 0
 
 
 def test_another_search_in_the_folder_is_refused(folder: Path) -> None:

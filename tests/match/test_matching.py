@@ -11,7 +11,7 @@ from torch import Tensor
 from convgraft.compose import Composite, compose
 from convgraft.data import ImageSet, open_images, split_images
 from convgraft.errors import UsageError
-from convgraft.match import debiased_cka, match_taps, r_squared, solve_ridge
+from convgraft.match import AllPairs, debiased_cka, match_taps, r_squared, solve_ridge
 from convgraft.plan import Plan, parse_plan
 from convgraft.sources import Source, Tap, source
 from convgraft.training import Task, start_adapters
@@ -142,3 +142,26 @@ def test_too_few_images_and_no_taps_are_told(task: Task) -> None:
         match_taps(one, one, images[:19], blocks(one), blocks(one), image_size=SIZE)
     with pytest.raises(UsageError, match="no taps"):
         match_taps(one, one, images[:20], [], blocks(one), image_size=SIZE)
+
+
+def test_sums_that_would_not_fit_in_memory_are_refused_before_any_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = source("cifar_resnet20")
+    taken = AllPairs([tap.shape for tap in blocks(one)], [tap.shape for tap in blocks(one)])
+    monkeypatch.setattr("convgraft.match.matching.LARGEST", 3 * taken.bytes - 1)
+    with pytest.raises(UsageError, match="GiB"):
+        match_taps(one, one, torch.zeros(20, 3, 8, 8), blocks(one), blocks(one), image_size=SIZE)
+
+
+def test_the_bytes_are_those_of_the_sums() -> None:
+    left, right = [(3, 8, 8), (5, 4, 4)], [(4, 8, 8), (2, 2, 2)]
+    moments = AllPairs(left, right)
+    moments.add([torch.randn(2, *s) for s in left], [torch.randn(2, *s) for s in right])
+    moments.pair(0, 0)
+    squares = [
+        sum(spread.second.numel() for side in (sums.left, sums.right) for spread in side)
+        + sum(second.numel() for second in sums.second)
+        for sums in moments._sums.values()
+    ]
+    assert moments.bytes == 8 * sum(squares)

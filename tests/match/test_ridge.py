@@ -64,9 +64,14 @@ def naive_score(x: np.ndarray, y: np.ndarray, penalty: float) -> float:
     return float(error / (1 - np.trace(hat) / len(x)) ** 2)
 
 
-@pytest.mark.parametrize(("rows", "noise"), [(12, 3.0), (30, 1.0), (200, 0.01)])
-def test_the_penalty_is_the_one_of_generalised_cross_validation(rows: int, noise: float) -> None:
-    x = torch.randn(rows, 8, dtype=torch.float64) + 1
+@pytest.mark.parametrize(
+    ("rows", "width", "noise"),
+    [(12, 8, 3.0), (30, 8, 1.0), (200, 8, 0.01), (40, 120, 5.0), (60, 100, 1.0)],
+)
+def test_the_penalty_is_the_one_of_generalised_cross_validation(
+    rows: int, width: int, noise: float
+) -> None:
+    x = torch.randn(rows, width, dtype=torch.float64) + 1
     y = x[:, :3] + noise * torch.randn(rows, 3, dtype=torch.float64)
     scores = [naive_score(x.numpy(), y.numpy(), penalty) for penalty in PENALTIES]
     chosen = solve_ridge(streamed(x, y, 5)).penalty

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from convgraft.compose import compose
 from convgraft.errors import UsageError
 from convgraft.strategies import Ingredients, StrategyOptions
-from convgraft.studies import Design, build_arm, train_arm
+from convgraft.studies import Design, arm_of_plan, build_arm, random_front, train_arm
 from convgraft.training import FitOptions, Task, evaluate, start_adapters
-from helpers import small
+from helpers import head, opened, plan_for, small
 
 SOURCES = {"a": small(), "b": small(1)}
 
@@ -55,3 +57,32 @@ def test_an_adapter_that_would_stay_random_is_refused(adapter: str) -> None:
 def test_a_new_head_is_refused() -> None:
     with pytest.raises(UsageError, match="has to be trained"):
         build_arm(stitch("ridge", "new"), Ingredients(SOURCES, 8, 10))
+
+
+def test_votes_over_ridge_heads_are_fitted(digits_task: Task) -> None:
+    plan = plan_for(
+        SOURCES,
+        heads=[
+            head("a", "ridge", "a:flatten", classes=10),
+            head("b", "ridge", "b:flatten", classes=10),
+            head("label", "weighted", "heads:a", "heads:b"),
+        ],
+        size=8,
+    )
+    given = Ingredients(SOURCES, 8, 10)
+    arm = arm_of_plan(Design("plan", freeze="heads-only"), plan, given)
+    assert arm.solved
+    notes = train_arm(arm, digits_task, FitOptions()).notes
+    assert set(notes["votes"]) == {"label"}
+
+
+def test_the_random_front_is_cut_where_likeness_cut_the_trained_one(digits_task: Task) -> None:
+    images = digits_task.pixels("train").images
+    given = Ingredients({"a": opened("cifar_resnet20"), "b": opened("cifar_resnet32")}, 8, 10)
+    given = replace(given, images=lambda: images)
+    options = StrategyOptions(pairs="likeness", classifier="own")
+    design = Design("stitch", options, ("pairs", "classifier"))
+    arm, control = build_arm(design, given), random_front(design, given)
+    ends = [(one.plan.wires[0].inputs, one.plan.wires[0].target) for one in (arm, control)]
+    assert ends[0] == ends[1]
+    assert control.sources["a"] is not arm.sources["a"]

@@ -17,7 +17,9 @@ from convgraft.strategies import Ingredients
 from convgraft.studies.stitch_prediction import (
     StitchPredictor,
     better_than_chance,
+    fit_classifier,
 )
+from convgraft.training.closed_form import PENALTIES
 from helpers import small
 
 SIZE = 16
@@ -116,3 +118,43 @@ def test_images_without_a_label_are_not_judged() -> None:
 def test_what_guessing_will_hardly_reach() -> None:
     assert better_than_chance(torch.arange(100) % 10) == pytest.approx(0.1 + 3 * 0.03)
     assert better_than_chance(torch.zeros(0, dtype=torch.int64)) == 1.0
+
+
+def test_the_classifier_is_ridge_regression_on_standardised_features() -> None:
+    """Every penalty refitted without each image; the best is as good as the classifier's."""
+    features = torch.randn(40, 4).double() * torch.tensor([1.0, 10, 0.1, 3]) + 5
+    labels = torch.arange(40) % 3
+    found = fit_classifier(features, labels, 3)
+    z = (features - features.mean(0)) / (features.var(0) + 1e-5).sqrt()
+    targets = nn.functional.one_hot(labels, 3).double()
+
+    def fit(rows: Tensor, strength: float) -> Tensor:
+        """Answers of a regression fitted to those rows, for all images."""
+        x, y = z[rows], targets[rows]
+        gram = (x - x.mean(0)).T @ (x - x.mean(0)) + strength * torch.eye(4)
+        weight = torch.linalg.solve(gram, (x - x.mean(0)).T @ (y - y.mean(0)))
+        return y.mean(0) + (z - x.mean(0)) @ weight
+
+    def error(strength: float) -> float:
+        left = [fit(torch.arange(40) != i, strength)[i] - targets[i] for i in range(40)]
+        return torch.stack(left).square().mean().item()
+
+    total = z.square().sum().item() / 40
+    strengths = [total * penalty for penalty in PENALTIES]
+    best = fit(torch.arange(40) >= 0, min(strengths, key=error))
+    torch.testing.assert_close(found(features), best)
+
+
+def test_the_classifier_tells_classes_apart_that_it_has_not_seen() -> None:
+    centres = 4 * torch.randn(5, 8)
+    labels = torch.randint(0, 5, (1500,))
+    features = centres[labels] + torch.randn(1500, 8)
+    found = fit_classifier(features[:1400], labels[:1400], 5)
+    right = found(features[1400:].double()).argmax(1) == labels[1400:]
+    assert right.float().mean() > 0.9
+
+
+def test_dead_features_and_few_images_are_no_trouble() -> None:
+    features, labels = torch.randn(6, 20), torch.tensor([0, 1, 0, 1, 2, 2])
+    features[:, 3] = 1.0
+    assert fit_classifier(features, labels, 3)(features.double()).isfinite().all()

@@ -100,3 +100,30 @@ def test_an_adapter_that_cannot_be_solved_for_is_told(digits_task: Task) -> None
     )
     with pytest.raises(UsageError, match="conv1x1 or residual"):
         start_adapters(compose(plan, SOURCES), digits_task.pixels("train").images)
+
+
+def test_positions_are_drawn_where_all_would_take_too_long(
+    digits_task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = digits_task.pixels("train").images
+    seen: list[tuple[int, int]] = []
+    whole, part = stitched("layer1", "ridge3x3"), stitched("layer1", "ridge3x3")
+    random = distance(whole, images)
+    start_adapters(whole, images)
+    monkeypatch.setattr("convgraft.training.ridge_start.WORK", 0)
+    start_adapters(part, images, on_progress=lambda done, total: seen.append((done, total)))
+    weights = [c.get_submodule("adapters.a:layer1->b:layer1").mix.weight for c in (whole, part)]
+    assert not torch.equal(*weights)
+    assert distance(whole, images) < distance(part, images) < 0.5 * random
+    assert seen[-1] == (len(images), len(images))
+
+
+@pytest.mark.parametrize("at", ["layer2", "layer1:layer3"])
+def test_patches_are_nearer_than_single_positions(at: str, digits_task: Task) -> None:
+    images = digits_task.pixels("train").images
+    found = []
+    for adapter in ("ridge", "ridge3x3"):
+        composite = stitched(at, adapter)
+        start_adapters(composite, images)
+        found.append(distance(composite, images))
+    assert found[1] < 0.9 * found[0]

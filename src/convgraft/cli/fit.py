@@ -147,8 +147,11 @@ def fit(
     given, arms = fit_steps.plan_arms(asked, images, seed, baselines)
     fit_checks.check_data(arms[0], given.sources, images, split, planned=plan is not None)
     fit_checks.check_arms(arms, given, images, options, out)
+    fit_steps.check_likeness(chosen.pairs, split)
     run_config = fit_steps.config(arms, options, images, split, chosen.pairs)
     folder = claim(out, run_config, overwrite=overwrite)
+    if arms[0].solved:
+        say(f"{arms[0].name} is solved in closed form: no gradient step is taken")
     if folder.resumed:
         say(f"going on with the unfinished run in {out}")
     with progress() as report:

@@ -71,10 +71,10 @@ def check_arms(
 def check_arm(arm: Arm, images: ImageSet, size: int, options: FitOptions) -> None:
     """Whether an arm whose plan is sound can learn what it is to learn; raises UsageError."""
     check_own_answers(arm.plan, arm.sources, images)
-    if arm.solved:
-        return
     network = compose(arm.plan, arm.sources)
     columns = {"": len(images.classes), **other_columns(images)}
     loss = arm.loss or task_loss(arm.plan)
     check_fit(network, arm.policy, size=size, columns=columns, loss=loss)
+    if arm.solved:
+        return
     check_reach(network, plan_stages(network, arm.policy, loss, options))

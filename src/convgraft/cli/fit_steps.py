@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import convgraft
-from convgraft.compose import open_network, open_sources, source_seed
+from convgraft.compose import check, open_network, open_sources, source_seed
 from convgraft.data import ImageSet, Split, augmentation, open_images, split_images
 from convgraft.errors import UsageError
+from convgraft.match.matching import LEAST_IMAGES
 from convgraft.plan import Plan, read_plan
 from convgraft.sources import Source
 from convgraft.strategies import Ingredients, StrategyOptions, source_names
@@ -106,6 +107,17 @@ def plan_arms(
     return given, arms
 
 
+def check_likeness(pairs: str, split: Split) -> None:
+    """Whether there are enough training images to pair taps by likeness; raises UsageError."""
+    if pairs == LIKENESS and len(split.train) < LEAST_IMAGES:
+        raise UsageError(
+            "too few training images to pair layers by likeness",
+            expected=f"{LEAST_IMAGES} at least, some thousand for good",
+            found=str(len(split.train)),
+            hint=f"--pairs {SHAPE}",
+        )
+
+
 def with_likeness(
     arms: Sequence[Arm], asked: Asked, given: Ingredients, task: Task, seed: int
 ) -> list[Arm]:
@@ -116,6 +128,8 @@ def with_likeness(
     made = [build_arm(asked.design, given, seed)]
     if asked.random_front:
         made.append(random_front(asked.design, given, seed))
+    for arm in made:
+        check(arm.plan, arm.sources, name=f"the plan of {arm.name}")
     return [*made, *arms[len(made) :]]
 
 
@@ -132,7 +146,7 @@ def open_models(
         for number, spec in enumerate(models)
     ]
     size = image_size or max(one.image_size for one in opened)
-    sized = [one if image_size else _at_own_size(one, size) for one in opened]
+    sized = [one if image_size else at_own_size(one, size) for one in opened]
     sources = dict(zip(source_names(len(models)), sized, strict=True))
     return Ingredients(sources, size, len(images.classes), columns=other_columns(images))
 
@@ -142,7 +156,7 @@ def other_columns(images: ImageSet) -> dict[str, int]:
     return {name: len(column.classes) for name, column in images.others.items()}
 
 
-def _at_own_size(one: Source, size: int) -> Source:
+def at_own_size(one: Source, size: int) -> Source:
     """Networks made for smaller images than the largest get them at their own size."""
     if one.image_size >= size or one.preprocessing.size:
         return one

@@ -63,7 +63,7 @@ def match(
         tuple(networks), data, limit, image_size, target, taps, stitches,
         match_steps.read_positions(positions), many_to_one, cost, seed,
     )  # fmt: skip
-    match_files.check_places(plan, plan_kind, out, overwrite=overwrite)
+    match_files.check_places(plan, plan_kind, out, stitches=stitches, overwrite=overwrite)
     inputs = match_steps.open_inputs(asked)
     with progress() as report:
         found = match_steps.find(inputs, report)
@@ -71,6 +71,9 @@ def match(
     files = match_files.write_report(told, out) if out else []
     if plan:
         files.append(match_files.write_plan(found, plan, plan_kind))
+        if plan_kind == "stitch" and found.is_chosen_by_few:
+            say(f"the best of {len(found.stitches)} stitches, chosen on {found.judged} images:")
+            say("expect its points to be lower on others, or match on more (--limit)")
     for image in found.broken:
         say(f"left out: {image.id} {image.reason}")
     if json:

@@ -19,13 +19,25 @@ PLAN_KINDS = ("cross-skip", "stitch")
 PICTURES = ("heatmap.png", "heatmap.svg")
 
 
-def check_places(plan: Path | None, kind: str, out: Path | None, *, overwrite: bool) -> None:
-    """Raise UsageError before any work for places that cannot be written to."""
+def check_places(
+    plan: Path | None, kind: str, out: Path | None, *, stitches: int, overwrite: bool
+) -> None:
+    """Raise UsageError before any work for places that cannot be written to.
+
+    Args:
+        stitches: how many are asked for; a plan of a stitch needs one.
+    """
     if kind not in PLAN_KINDS:
         raise UsageError(
             f'there is no kind of plan called "{kind}"',
             expected=" or ".join(PLAN_KINDS),
             hint=near_miss(kind, PLAN_KINDS),
+        )
+    if plan and kind == "stitch" and not stitches:
+        raise UsageError(
+            "a plan of the best stitch needs stitches that are run",
+            expected="--stitches 1 or more",
+            found="--stitches 0",
         )
     if plan and plan.is_dir():
         raise UsageError(f'"{plan}" is a folder', expected="a file, e.g. --plan joined.yaml")

@@ -18,6 +18,7 @@ from convgraft.strategies import Ingredients, StrategyOptions
 from convgraft.studies.stitch_prediction import StitchPrediction, StitchPredictor
 
 TRIED = 4  # stitches run for each that is asked for
+FEW_IMAGES = 100  # held out; below this chance decides which stitch is the best
 Report = Callable[[str, int, int], None]
 
 
@@ -69,6 +70,16 @@ class Found:
     stitches: tuple[StitchPrediction, ...]
     broken: tuple[BrokenImage, ...]
 
+    @property
+    def judged(self) -> int:
+        """Held-out images with a label, which stitches are compared on."""
+        return self.stitches[0].images if self.stitches else 0
+
+    @property
+    def is_chosen_by_few(self) -> bool:
+        """Whether the best stitch is the best of several on so few images that luck chose it."""
+        return len(self.stitches) > 1 and self.judged < FEW_IMAGES
+
 
 def read_positions(text: str) -> int | None:
     """A number of positions, or None for `all`; raises UsageError for anything else."""
@@ -111,18 +122,19 @@ def open_inputs(asked: Asked) -> Inputs:
 def _training_images(images: ImageSet, asked: Asked) -> tuple[int, ...]:
     """At most as many as were asked for; never validation or test images."""
     split = split_images(images, seed=asked.seed)
-    if len(split.train) > asked.limit:
-        if asked.limit >= LEAST_IMAGES:
-            split = split_images(images, seed=asked.seed, limit=asked.limit)
-        else:
-            split = replace(split, train=split.train[: asked.limit])
-    if len(split.train) < LEAST_IMAGES:
+    is_limited = len(split.train) > asked.limit
+    found = min(len(split.train), asked.limit)
+    least = max(LEAST_IMAGES, len(images.classes) if is_limited else 0)
+    each = ", one for each class" if least > LEAST_IMAGES else ""
+    if found < least:
         raise UsageError(
             f"too few training images of {images.location} to match layers on",
-            expected=f"{LEAST_IMAGES} at least, some thousand for good",
-            found=str(len(split.train)),
-            hint="a higher --limit, or more images",
+            expected=f"{least} at least{each}, some thousand for good",
+            found=str(found),
+            hint="a higher --limit" if is_limited else "more images",
         )
+    if is_limited:
+        split = split_images(images, seed=asked.seed, limit=asked.limit)
     return split.train
 
 

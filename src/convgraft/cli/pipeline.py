@@ -204,5 +204,7 @@ def _data_facts(task: Task) -> dict[str, Any]:
 
 def _fit_facts(main: Arm, options: FitOptions) -> dict[str, Any]:
     """What the run should remember of how it was trained."""
+    if main.solved:
+        return {"fit": {"strategy": main.name, "solved by": "least squares, in closed form"}}
     chosen = {"strategy": main.name, "freeze": main.policy.name}
     return {"fit": {**chosen, **asdict(options), "lr": options.rate}}

@@ -63,6 +63,8 @@ def search(
     store = search_steps.claim(out, setting)
     if store.lines:
         say(f"going on with the {len(store.lines)} trials in {out}")
+    if store.chosen:
+        say("its point is chosen, and the test part may have been read: nothing more is trained")
     with progress() as report:
         found = search_steps.find_best(setting, store, report)
     search_steps.write_files(out, data, found)

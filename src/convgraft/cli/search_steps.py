@@ -19,7 +19,6 @@ from convgraft.errors import UsageError
 from convgraft.export import CARD, METRICS, load, save, write_card, write_json, write_text
 from convgraft.report.front import front_table
 from convgraft.report.front_figure import draw_front
-from convgraft.sources import Source
 from convgraft.strategies import Ingredients
 from convgraft.studies import Arm, Design, Trained, build_arm
 from convgraft.studies.search import (
@@ -70,21 +69,16 @@ class Found:
     Attributes:
         networks: by name, the spec.
         trials: a line for each.
+        chosen: the best of them on validation.
         test: of the chosen trial, as its run's metrics have it.
         folder: of the chosen trial's run.
     """
 
     networks: Mapping[str, str]
     trials: Sequence[Line]
+    chosen: Line
     test: Mapping[str, Any]
     folder: Path
-
-    @property
-    def chosen(self) -> Line:
-        """The best trial on validation."""
-        line = choose(self.trials)
-        assert line is not None
-        return line
 
     @property
     def front(self) -> list[Line]:
@@ -148,16 +142,11 @@ def open_setting(
     seed = rules.options.seed
     split = split_images(images, seed=seed, limit=limit)
     given = fit_steps.open_models(models, image_size, images, seed)
-    sized = {name: _at_own_size(one, given.image_size) for name, one in given.sources.items()}
+    size = given.image_size
+    sized = {name: fit_steps.at_own_size(one, size) for name, one in given.sources.items()}
     setting = Setting(images, split, replace(given, sources=sized), rules, strict)
     check_data(_whole(setting), sized, images, split, planned=False)
     return setting
-
-
-def _at_own_size(one: Source, size: int) -> Source:
-    if one.image_size >= size or one.preprocessing.size:
-        return one
-    return replace(one, preprocessing=replace(one.preprocessing, size=one.image_size))
 
 
 def _whole(setting: Setting) -> Arm:
@@ -174,16 +163,20 @@ def claim(out: Path, setting: Setting) -> SearchStore:
 
 
 def find_best(setting: Setting, store: SearchStore, report: Progress) -> Found:
-    """Search, then test the chosen point, once; a search that is finished is only read again."""
+    """Search, then test the chosen point, once; a search that is finished is only read again.
+
+    A search that was stopped after its choice is not continued: the test part may have been read.
+    """
     folder = store.folder / BEST
     if not _is_finished(folder):
         task = setting.task(report)
-        run_search(setting.given, task, setting.rules, store, _keeper(task), report)
+        if store.chosen is None:
+            run_search(setting.given, task, setting.rules, store, _keeper(task), report)
         _test(setting, task, store, report)
     metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
     shutil.rmtree(store.folder / KEPT, ignore_errors=True)
     specs = {name: one.spec for name, one in setting.given.sources.items()}
-    return Found(specs, store.lines, metrics["rows"][0]["test"], folder)
+    return Found(specs, store.lines, _chosen(store), metrics["rows"][0]["test"], folder)
 
 
 def _is_finished(folder: Path) -> bool:
@@ -203,10 +196,19 @@ def _keeper(task: Task) -> Any:
     return keep
 
 
+def _chosen(store: SearchStore) -> Line:
+    """The trial that was chosen; where none was, the best one is now, and that is written down."""
+    if store.chosen is not None:
+        return store.chosen
+    line = choose(store.lines)
+    assert line is not None
+    store.choose(line["number"])
+    return dict(line)
+
+
 def _test(setting: Setting, task: Task, store: SearchStore, report: Progress) -> None:
     """Write the chosen trial as the run of a fit that has just been trained."""
-    chosen = choose(store.lines)
-    assert chosen is not None
+    chosen = _chosen(store)
     arm = setting.arm(chosen)
     options = Candidate.of(chosen).options(setting.rules.options)
     config = fit_steps.config([arm], options, setting.images, setting.split)

@@ -42,6 +42,8 @@ class HeadCheck(Refs):
             self.complain(f"a {head.kind} head has no hidden layers", hint="kind: mlp")
         if kind.hidden and (not head.hidden or min(head.hidden) < 1):
             self.complain(f"a {head.kind} head needs widths of hidden layers", hint="hidden: [256]")
+        if head.dropout and head.kind == "ridge":
+            self.complain("a ridge head is solved and has no dropout", hint="kind: linear")
         if not 0 <= head.dropout < 1:
             self.complain("dropout is a share from 0 to 1", found=str(head.dropout))
 

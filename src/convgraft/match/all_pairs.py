@@ -81,6 +81,19 @@ class AllPairs:
         self._waiting: list[tuple[dict[Grid, list[Tensor]], dict[Grid, list[Tensor]]]] = []
         self._rows = 0
 
+    @property
+    def bytes(self) -> int:
+        """What the sums take in memory once anything was added, however much it was."""
+        widths = [[shape[0] for shape in side] for side in (self.left, self.right)]
+        alone = sum(width * width for side in widths for width in side) * len(self.grids)
+        across = sum(
+            widths[0][row] * widths[1][column]
+            for grid in self.grids
+            for row, columns in self._needed(grid)
+            for column in columns
+        )
+        return 8 * (alone + across)
+
     def add(self, left: Sequence[Tensor], right: Sequence[Tensor]) -> None:
         """Take in a batch: for every tap its values, [N, *shape], of the same images."""
         if len(left[0]) == 0:
@@ -139,9 +152,8 @@ class AllPairs:
             }
             for side in zip(*waiting, strict=True)
         ]
-        self._take_in(
-            {grid: self._sum(grid, joined[0][grid], joined[1][grid]) for grid in self.grids}
-        )
+        for grid in self.grids:
+            self._take_in({grid: self._sum(grid, joined[0][grid], joined[1][grid])})
 
     def _take_in(self, found: Mapping[Grid, GridSums]) -> None:
         for grid, sums in found.items():

@@ -16,6 +16,7 @@ from torch import Tensor
 from convgraft.compose import compose, source_ref
 from convgraft.errors import UsageError
 from convgraft.match.all_pairs import AllPairs
+from convgraft.match.grids import Shape
 from convgraft.match.moments import PairMoments
 from convgraft.match.ridge import RidgeMap, solve_ridge
 from convgraft.match.scores import held_out_scores
@@ -27,6 +28,8 @@ POSITIONS = 4
 HELD_OUT = 5
 LEAST_IMAGES = 20
 BATCH = 100
+LARGEST = 8 * 2**30  # bytes of sums
+COPIES = 3  # of the sums: fitted, held out, and what is being added
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +132,7 @@ def match_taps(
         )
     if not left_taps or not right_taps:
         raise UsageError("there are no taps to match", expected="one at least in either network")
+    _check_size([tap.shape for tap in left_taps], [tap.shape for tap in right_taps])
     shapes = [tap.shape for tap in left_taps], [tap.shape for tap in right_taps]
     fitted = AllPairs(*shapes, positions=positions, seed=seed)
     held = AllPairs(*shapes, positions=positions, seed=seed + 1)
@@ -143,6 +147,17 @@ def match_taps(
         if on_progress:
             on_progress(start + len(numbers), len(images))
     return Matching(tuple(left_taps), tuple(right_taps), len(images), positions, fitted, held)
+
+
+def _check_size(left: Sequence[Shape], right: Sequence[Shape]) -> None:
+    """Raise UsageError where the sums over all pairs would not fit in memory."""
+    taken = COPIES * AllPairs(left, right).bytes
+    if taken > LARGEST:
+        raise UsageError(
+            f"the sums over {len(left)} x {len(right)} taps would take {taken / 2**30:.1f} GiB",
+            expected=f"{LARGEST / 2**30:.0f} GiB at most",
+            hint="fewer taps, e.g. --taps 'kind:block & depth:0.2..0.8', or the ends of the stages",
+        )
 
 
 def _both(

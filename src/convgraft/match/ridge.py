@@ -17,8 +17,8 @@ from torch import Tensor
 
 from convgraft.match.moments import PairMoments
 
-PENALTY = 1e-4
 PENALTIES = tuple(10.0**power for power in (-8, -7, -6, -5, -4, -3, -2, -1, 0))
+ROUNDING = 1e-10  # share of a variance that is no more than rounding
 SMALLEST = 1e-12  # share of the largest eigenvalue below which a direction counts as empty
 
 
@@ -44,7 +44,7 @@ def solve_ridge(pair: PairMoments, penalty: float | None = None) -> RidgeMap:
     if penalty is None:
         penalty = best_penalty(pair, values, turned)
     scale = float(values.mean())
-    kept = values > SMALLEST * float(values.max().clamp(min=torch.finfo(values.dtype).tiny))
+    kept = _kept(values)
     shrunk = torch.where(kept, 1 / (values + penalty * scale).clamp(min=1e-300), 0.0)
     weight = (vectors @ (shrunk[:, None] * turned)).T
     return RidgeMap(weight, pair.mean_y - weight @ pair.mean_x, penalty)
@@ -56,24 +56,35 @@ def best_penalty(
     """The penalty with the least generalised cross-validation score.
 
     Golub, Heath and Wahba, *Generalized Cross-Validation as a Method for Choosing a Good Ridge
-    Parameter*, 1979: the mean squared error over (1 - degrees of freedom / rows)^2.
+    Parameter*, 1979: the mean squared error over (1 - degrees of freedom / rows)^2. Both are summed
+    from what a penalty adds to an unpenalised fit, since with fewer rows than features both are
+    small differences of large numbers.
 
     Args:
         values, turned: eigenvalues of the covariance of x, and the cross-covariance in the basis of
             its eigenvectors, [C_in, C_out].
     """
-    scale = float(values.mean())
-    explained = turned.square().sum(1)
+    kept = _kept(values)
+    if not kept.any():
+        return penalties[-1]
+    scale, values, explained = float(values.mean()), values[kept], turned[kept].square().sum(1)
+    explained = explained / values
+    variance = float(pair.var_y.sum())
+    rest = variance - float(explained.sum())
+    rest = rest if rest > ROUNDING * variance else 0.0
+    free = max(pair.count - 1 - len(values), 0)
     scores = []
     for penalty in penalties:
-        strength = values + penalty * scale
-        kept = strength > 0
-        gain = torch.where(kept, explained * (strength + penalty * scale) / strength.square(), 0.0)
-        freedom = float(torch.where(kept, values / strength, 0.0).sum()) + 1
-        error = max(float(pair.var_y.sum() - gain.sum()), 0.0)
-        left = 1 - freedom / pair.count
-        scores.append(error / left**2 if left > 0 else math.inf)
+        share = penalty * scale / (values + penalty * scale)
+        error = rest + float((explained * share.square()).sum())
+        left = (float(share.sum()) + free) / pair.count
+        scores.append(error / left**2)
     return penalties[scores.index(min(scores))]
+
+
+def _kept(values: Tensor) -> Tensor:
+    """Which directions vary at all."""
+    return values > SMALLEST * float(values.max().clamp(min=torch.finfo(values.dtype).tiny))
 
 
 def mean_squared_error(pair: PairMoments, ridge: RidgeMap) -> float:

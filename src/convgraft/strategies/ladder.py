@@ -23,6 +23,12 @@ def ladder(given: Ingredients) -> Plan:
     given.needs(
         not hidden or kind == "mlp", "only an mlp has hidden layers", "--head mlp", f"--head {kind}"
     )
+    given.needs(
+        not (given.options.dropout and kind == "ridge"),
+        "a ridge head is solved in closed form, where dropout means nothing",
+        "--head linear, or no --dropout",
+        f"--dropout {given.options.dropout}",
+    )
     taps = [ref for name in given.sources for ref in given.side_taps(name)]
     if not taps:
         raise UsageError(f'"{given.options.taps}" selects no tap')

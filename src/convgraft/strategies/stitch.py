@@ -12,7 +12,7 @@ from convgraft.errors import UsageError
 from convgraft.match import Pairing, pair_by_shape, stage_ends
 from convgraft.plan import Head, Plan, TapRef, Wire
 from convgraft.strategies.ingredients import Ingredients
-from convgraft.strategies.likely import by_likeness, likely_pairs
+from convgraft.strategies.likely import LIKENESS, by_likeness, likely_pairs
 
 SOLVED = (
     "conv1x1",
@@ -21,6 +21,7 @@ SOLVED = (
     "ridge",
     "ridge3x3",
 )  # adapters that least squares can fill in
+WIDEST = 512  # channels whose 3x3 patches are solved for by default
 INNER = (0.25, 0.75)  # depths between which a stitch is taken by likeness
 
 
@@ -34,7 +35,7 @@ def stitch(given: Ingredients) -> Plan:
     )
     front, back = given.sources
     here, there = _ends(given, front, back)
-    adapter = given.options.adapter or "residual3x3"
+    adapter = given.options.adapter or _adapter(given, here)
     start = "ridge" if adapter in SOLVED else "one"
     wire = Wire((here,), there, "replace", adapter, start)
     given.needs(
@@ -56,8 +57,20 @@ def stitch(given: Ingredients) -> Plan:
     return Plan(given.image_size, given.refs, (wire,), (head,))
 
 
+def _adapter(given: Ingredients, here: TapRef) -> str:
+    """Patches where least squares over them take minutes at most, else single positions."""
+    tap = given.surveys[here.source].tap(here.tap)
+    return "residual3x3" if tap.shape[0] <= WIDEST else "residual"
+
+
 def _ends(given: Ingredients, front: str, back: str) -> tuple[TapRef, TapRef]:
     if given.options.at:
+        given.needs(
+            given.options.pairs != LIKENESS,
+            "a cut is either given or found by likeness",
+            f"--at or --pairs {LIKENESS}",
+            "both",
+        )
         here, colon, there = given.options.at.partition(":")
         return TapRef(front, here), TapRef(back, there if colon else here)
     if by_likeness(given):

@@ -17,6 +17,7 @@ from convgraft.strategies import (
     weighed,
     write_recipe,
 )
+from convgraft.strategies.likely import LIKENESS, SHAPE
 from convgraft.studies.arms import Arm
 from convgraft.studies.solved import check_solvable, needs_no_training
 from convgraft.training import FreezePolicy, Rule, read_policy
@@ -129,10 +130,21 @@ def random_front(design: Design, given: Ingredients, seed: int = 0) -> Arm:
     """
     if design.strategy != "stitch":
         raise UsageError("only a stitch has a random-front control", found=design.strategy)
+    design = _cut_alike(design, given)
     front = next(iter(given.sources))
     fresh = untrained(given.sources[front], seed)
     control = replace(given, sources={**given.sources, front: fresh})
     return build_arm(replace(design, name=RANDOM_FRONT), control, seed)
+
+
+def _cut_alike(design: Design, given: Ingredients) -> Design:
+    """The design with its cut written out, where likeness to the trained front decides on it."""
+    if design.options.pairs != LIKENESS or given.images is None:
+        return design
+    stitch = find_strategy(design.strategy, len(given.sources))
+    (wire,) = stitch.write(replace(given, options=design.options)).wires
+    at = f"{wire.inputs[0].tap}:{wire.target.tap}"
+    return replace(design, options=replace(design.options, at=at, pairs=SHAPE))
 
 
 def untrained(opened: Source, seed: int = 0) -> Source:

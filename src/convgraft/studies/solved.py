@@ -9,7 +9,7 @@ from convgraft.errors import UsageError
 from convgraft.layers import ADAPTERS
 from convgraft.plan.values import LEARNED_HEADS
 from convgraft.studies.arms import Arm
-from convgraft.training import Task, start_adapters, start_heads
+from convgraft.training import PRESETS, Task, start_adapters, start_heads
 from convgraft.training.ridge_heads import RIDGE
 
 
@@ -42,7 +42,7 @@ def needs_no_training(arm: Arm) -> bool:
     """Whether least squares fill in all that its policy would let learn."""
     heads = [head for head in arm.plan.heads if head.kind in LEARNED_HEADS]
     solved = bool(heads) and all(head.kind == RIDGE for head in heads) and not arm.plan.wires
-    return solved and arm.policy.name == "heads-only"
+    return solved and arm.policy == PRESETS["heads-only"]
 
 
 def solve_arm(
@@ -51,7 +51,7 @@ def solve_arm(
     """The network of an arm, solved from all training images, and the penalties of its heads."""
     network = compose(arm.plan, arm.sources, seed=seed)
     pixels = task.pixels("train")
-    start_adapters(network, pixels.images, count=len(pixels))
+    start_adapters(network, pixels.images, count=len(pixels), on_progress=on_progress)
     penalties = start_heads(network, pixels, seed, on_progress)
     keep = arm.loss.keep if arm.loss and arm.loss.keep else arm.plan.answers
     return keep_answers(network, keep).eval(), penalties

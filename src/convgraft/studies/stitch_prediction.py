@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from convgraft.compose import Composite, compose, cost
 from convgraft.match import Matching
@@ -21,12 +21,13 @@ from convgraft.match.stitches import Stitch
 from convgraft.plan import Head, Plan, TapRef, Wire
 from convgraft.sources import Tap
 from convgraft.strategies import Ingredients
-from convgraft.studies.closed_classifier import ClosedClassifier, fit_classifier
+from convgraft.training.closed_form import NORM_EPSILON, Kernel, solve, weights_of
 from convgraft.training.ridge_start import linear_part
 
 ANSWER = "answer"
 BATCH = 128
 ABOVE_CHANCE = 3.0  # standard deviations
+MOST_IMAGES = 1000  # that a penalty is chosen on; its cost grows by the cube
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class StitchPredictor:
                 return own
         features = _outputs(self._alone(back, own=False), self.images)
         fitted = ~self._held & (self.labels >= 0)
-        classifier = fit_classifier(features[fitted], self.labels[fitted])
+        classifier = fit_classifier(features[fitted], self.labels[fitted], self.given.classes)
         return _Judge(labels, classifier).told(features[self._held])
 
     def _head(self, back: str, *, own: bool) -> Head:
@@ -155,7 +156,7 @@ class _Judge:
     """Tells top-1 from outputs of a back on the held-out images: its logits, or its features."""
 
     labels: Tensor
-    classifier: ClosedClassifier | None = None
+    classifier: nn.Linear | None = None
     alone: float = 0.0
 
     def told(self, outputs: Tensor) -> _Judge:
@@ -164,7 +165,7 @@ class _Judge:
 
     def top1(self, outputs: Tensor) -> float:
         """Share of the images whose most probable class is right."""
-        logits = self.classifier.logits(outputs) if self.classifier else outputs
+        logits = self.classifier(outputs.double()) if self.classifier else outputs
         return int((logits.argmax(1) == self.labels).sum()) / max(len(self.labels), 1)
 
 
@@ -174,6 +175,25 @@ def better_than_chance(labels: Tensor) -> float:
         return 1.0
     share = float(labels.bincount().max()) / len(labels)
     return share + ABOVE_CHANCE * math.sqrt(share * (1 - share) / len(labels))
+
+
+@torch.no_grad()
+def fit_classifier(features: Tensor, labels: Tensor, classes: int) -> nn.Linear:
+    """Ridge regression of features [N, F] onto one-hot labels [N], as a float64 layer.
+
+    Features are standardised first; one that never changes has no say. The penalty has the least
+    leave-one-out error on at most 1,000 of the images.
+    """
+    x = features.double()
+    mean, deviation = x.mean(0), (x.var(0) + NORM_EPSILON).sqrt()
+    x, labels = (x - mean) / deviation, labels.long()
+    some = torch.linspace(0, len(x) - 1, min(len(x), MOST_IMAGES)).long()
+    kernel = Kernel.plain(x[some] - x[some].mean(0), x[:0])
+    weight, bias = weights_of(x, labels, classes, solve(kernel, labels[some], classes).penalty)
+    layer = nn.Linear(x.shape[1], classes, dtype=torch.float64)
+    layer.weight.copy_(weight / deviation)
+    layer.bias.copy_(bias - layer.weight @ mean)
+    return layer
 
 
 @torch.inference_mode()

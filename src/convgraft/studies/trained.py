@@ -57,7 +57,7 @@ def train_arm(
     if arm.solved:
         return _solved(arm, task, options, on_progress)
     network = compose(arm.plan, arm.sources, seed=options.seed)
-    start_adapters(network, task.pixels("train").images)
+    start_adapters(network, task.pixels("train").images, on_progress=on_progress)
     start_heads(network, task.pixels("train"), options.seed, on_progress)
     result = fit(
         network,
@@ -106,11 +106,12 @@ def _solved(
         "best_epoch": -1,
         "seconds": seconds,
         "trainable": sum(p.numel() for name, p in weights if name.startswith(SOLVED)),
-        "freeze": {"name": "solved", "phases": []},
+        "freeze": {"name": arm.policy.name, "phases": arm.policy.as_data()},
         "loss": "least squares",
         "loss_name": "ridge",
         "curve": [],
         "penalties": penalties,
+        **_voted(network, task, options),
     }
     return Trained(arm, network, notes)
 

@@ -7,6 +7,9 @@ larger than 1x1 is solved for over patches: each position and its neighbours.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,9 +23,17 @@ from convgraft.plan import Head, Plan, Wire
 
 IMAGES = 5000
 NUMBERS = 2**24  # values of patches held at once
+WORK = 2e11  # multiplications after which positions are drawn and not all used
+ROWS_PER_FEATURE = 20  # that are used in any case, as far as there are as many
+Progress = Callable[[int, int], None]
 
 
-def start_adapters(composite: Composite, images: Tensor, count: int = IMAGES) -> None:
+def start_adapters(
+    composite: Composite,
+    images: Tensor,
+    count: int = IMAGES,
+    on_progress: Progress | None = None,
+) -> None:
     """Solve for every adapter that least squares fill in, in place; the first images do.
 
     Args:
@@ -30,6 +41,7 @@ def start_adapters(composite: Composite, images: Tensor, count: int = IMAGES) ->
             for; others stay as they are.
         images: training images, uint8 [N, 3, S, S].
         count: how many of them are used at most.
+        on_progress: called with (images done, images in all), for each adapter anew.
 
     Raises:
         UsageError: where a wire with `start: ridge` has an adapter without a linear part.
@@ -37,21 +49,37 @@ def start_adapters(composite: Composite, images: Tensor, count: int = IMAGES) ->
     wires = zip(composite.plan.wires, composite.resolved.adapters, strict=True)
     for wire, (part, *_) in wires:
         if wire.start == "ridge" or ADAPTERS[wire.adapter].solved:
-            _start(composite, wire, part, images[:count])
+            _start(composite, wire, part, images[:count], on_progress)
 
 
 @torch.no_grad()
-def _start(composite: Composite, wire: Wire, part: AdapterPart, images: Tensor) -> None:
+def _start(
+    composite: Composite,
+    wire: Wire,
+    part: AdapterPart,
+    images: Tensor,
+    on_progress: Progress | None,
+) -> None:
     adapter = composite.get_submodule(f"adapters.{part.name}")
     linear = linear_part(adapter)
     pair = _pair(composite, wire)
     total: PairMoments | None = None
     batch = _batch(part, linear)
+    drawn = _positions(part, linear, len(images))
+    generator = torch.Generator().manual_seed(0)
     for start in range(0, len(images), batch):
         outputs = pair(images[start : start + batch])
-        here = _predictors(adapter, linear, as_map(outputs["here"]))
-        moments = PairMoments.of(rows(here), rows(as_map(outputs["there"])))
+        here = _predictors(adapter, linear, as_map(outputs["here"])).flatten(2)
+        there = as_map(outputs["there"]).flatten(2)
+        if drawn < here.shape[2]:
+            chosen = torch.rand(len(here), here.shape[2], generator=generator).argsort(1)[:, :drawn]
+            here, there = (
+                v.gather(2, chosen[:, None].expand(-1, v.shape[1], -1)) for v in (here, there)
+            )
+        moments = PairMoments.of(rows(here), rows(there))
         total = moments if total is None else total + moments
+        if on_progress:
+            on_progress(min(start + batch, len(images)), len(images))
     if total is None:
         raise UsageError("there are no images to start adapters from", expected="one at least")
     ridge = solve_ridge(total)
@@ -71,6 +99,13 @@ def linear_part(adapter: nn.Module) -> nn.Conv2d:
             hint="start: one",
         )
     return found
+
+
+def _positions(part: AdapterPart, linear: nn.Conv2d, images: int) -> int:
+    """How many positions of each image are used: all, unless the products would take too long."""
+    features = linear.weight[0].numel()
+    wanted = max(WORK / features**2, ROWS_PER_FEATURE * features)
+    return min(_places(part.shape_out), math.ceil(wanted / max(images, 1)))
 
 
 def _batch(part: AdapterPart, linear: nn.Conv2d) -> int:

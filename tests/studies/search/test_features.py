@@ -14,8 +14,8 @@ from convgraft.plan import Head, Plan
 from convgraft.strategies import Ingredients
 from convgraft.studies.search import features as module
 from convgraft.studies.search.features import all_features
+from convgraft.studies.search.networks import subsets
 from convgraft.studies.search.predict import Predictor
-from convgraft.studies.search.space import subsets
 from convgraft.training import Task
 from convgraft.training.closed_form import Kernel, solve
 from helpers import small

@@ -14,9 +14,10 @@ from convgraft.data import open_images, split_images
 from convgraft.strategies import Ingredients
 from convgraft.studies import build_arm
 from convgraft.studies.search.features import all_features
+from convgraft.studies.search.networks import subsets
 from convgraft.studies.search.predict import Predictor
 from convgraft.studies.search.solved import Solver
-from convgraft.studies.search.space import CLOSED, Candidate, subsets
+from convgraft.studies.search.space import CLOSED, Candidate
 from convgraft.training import Task, answers, evaluate
 from convgraft.training.closed_form import weights_of
 from helpers import same, small

@@ -10,7 +10,8 @@ import pytest
 from convgraft.compose import compose
 from convgraft.strategies import Ingredients
 from convgraft.studies import build_arm
-from convgraft.studies.search.space import CLOSED, FROZEN, LEARNING, WAYS, Candidate, subsets
+from convgraft.studies.search.networks import subsets
+from convgraft.studies.search.space import CLOSED, FROZEN, LEARNING, WAYS, Candidate
 from convgraft.training import FitOptions
 from helpers import small
 

@@ -36,6 +36,18 @@ def test_another_search_and_other_files_are_refused(tmp_path: Path) -> None:
         SearchStore.claim(tmp_path / "two", {})
 
 
+def test_a_choice_is_remembered_and_must_be_a_trial(tmp_path: Path) -> None:
+    store = SearchStore.claim(tmp_path, {})
+    for number in range(2):
+        store.append({"number": number})
+    assert store.chosen is None
+    store.choose(1)
+    assert SearchStore.claim(tmp_path, {}).chosen == {"number": 1}
+    store.choose(2)
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        _ = store.chosen
+
+
 def test_only_one_network_is_kept(tmp_path: Path) -> None:
     store = SearchStore.claim(tmp_path / "one", {})
     for number in range(3):

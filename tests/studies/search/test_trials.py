@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 
 from convgraft.errors import UsageError
-from convgraft.studies.search.space import FROZEN, LEARNING, Candidate, subsets
+from convgraft.studies.search.networks import Networks, subsets
+from convgraft.studies.search.space import FROZEN, LEARNING, Candidate
 from convgraft.studies.search.trials import Proposals, import_optuna
 
 FIRST = [Candidate("ladder", ("a", "b"), {"head": "mlp"}), Candidate("probe", ("b",))]
 
 
 def opened(path: Path, seed: int = 0) -> Proposals:
-    return Proposals.open(path / "optuna.journal", "frozen", FROZEN, subsets("ab"), seed)
+    networks = Networks(("a", "b"), subsets("ab"))
+    return Proposals.open(path / "optuna.journal", "frozen", FROZEN, networks, seed)
 
 
 def test_what_is_enqueued_comes_first_and_the_rest_is_within_the_space(tmp_path: Path) -> None:
@@ -56,8 +58,20 @@ def test_the_same_seed_draws_the_same(tmp_path: Path) -> None:
 
 
 def test_ways_that_need_more_networks_are_left_out(tmp_path: Path) -> None:
-    one = Proposals.open(tmp_path / "journal", "learning", LEARNING, [("a",)], 0)
+    alone = Networks(("a",), [("a",)])
+    one = Proposals.open(tmp_path / "journal", "learning", LEARNING, alone, 0)
     assert {way.name for way in one.ways} == {"finetune", "tuned-ladder"}
+
+
+def test_stitches_are_proposed_in_both_orders_whatever_both_networks_cost(tmp_path: Path) -> None:
+    networks = Networks(("a", "b"), [("a",), ("b",)])  # both together are too expensive
+    one = Proposals.open(tmp_path / "journal", "learning", LEARNING, networks, 0)
+    assert {way.name for way in one.ways} == {"finetune", "tuned-ladder", "stitch"}
+    drawn = [one.ask().candidate for _ in range(40)]
+    taken = {candidate.networks for candidate in drawn if candidate.way == "stitch"}
+    assert taken == {("a", "b"), ("b", "a")}
+    other = {candidate.networks for candidate in drawn if candidate.way != "stitch"}
+    assert other == {("a",), ("b",)}
 
 
 def test_without_optuna_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

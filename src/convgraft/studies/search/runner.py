@@ -9,12 +9,13 @@ from typing import Any
 from convgraft.errors import UsageError
 from convgraft.strategies import Ingredients
 from convgraft.studies.search.features import Features, Report, all_features
+from convgraft.studies.search.networks import Networks, subsets
 from convgraft.studies.search.pace import Clock, Pace
 from convgraft.studies.search.predict import Prediction, Predictor
 from convgraft.studies.search.price import Ceiling
 from convgraft.studies.search.rules import Rules
 from convgraft.studies.search.solved import Solver
-from convgraft.studies.search.space import FROZEN, LEARNING, Candidate, subsets
+from convgraft.studies.search.space import FROZEN, LEARNING, Candidate
 from convgraft.studies.search.store import Line, SearchStore
 from convgraft.studies.search.trials import Proposals
 from convgraft.studies.search.work import Keep, Work
@@ -69,7 +70,7 @@ def _prepare(
         pace.learn(Candidate.of(line), line["seconds"])
     journal = store.folder / JOURNAL
     proposals = {
-        kind: Proposals.open(journal, kind, ways, within, seed)
+        kind: Proposals.open(journal, kind, ways, Networks(tuple(features), within), seed)
         for kind, ways in (("frozen", FROZEN), ("learning", LEARNING))
     }
     return Work(
@@ -88,7 +89,7 @@ def _prepare(
 
 
 def affordable(features: Mapping[str, Features], ceiling: Ceiling) -> list[tuple[str, ...]]:
-    """The subsets of networks whose MACs are within the ceiling; raises UsageError for none."""
+    """The subsets whose networks, run whole, are within the ceiling; raises UsageError for none."""
     macs = {name: one.macs for name, one in features.items()}
     known = subsets(list(features))
     most = float("inf") if ceiling.macs is None else ceiling.macs

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from itertools import combinations
 from typing import Any
 
 from convgraft.strategies import StrategyOptions
@@ -19,7 +18,6 @@ from convgraft.studies.design import Design
 from convgraft.training import FitOptions
 
 UPPER_TAPS = "kind:block & depth:0.5..1, kind:features"
-MOST_NETWORKS = 5  # up to here every subset is looked at; of more, pairs, triples and all
 HEADS_ONLY, TENTH = "heads-only", "discriminative"
 _FIT = ("lr", "epochs", "weight_decay")
 _RATES = (2e-3, 5e-4, 5e-3)
@@ -32,6 +30,8 @@ class Way:
     Attributes:
         kind: `closed`, `frozen` or `learning`.
         least, most: how many networks it takes.
+        cuts: whether it runs the front of one network and the back of another one: it may cost less
+            than either, and which one is the front matters.
         choices: what may be chosen, and its values, the default first: options of the strategy,
             `freeze`, and `lr`, `epochs` and `weight_decay` of the fit.
     """
@@ -42,6 +42,7 @@ class Way:
     least: int = 2
     most: int | None = None
     loss: str = ""
+    cuts: bool = False
     choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def takes(self, count: int) -> bool:
@@ -56,11 +57,17 @@ def _frozen(name: str, strategy: str, least: int, most: int | None = None, **own
 
 
 def _learning(
-    name: str, strategy: str, least: int = 2, most: int | None = None, loss: str = "", **own: Any
+    name: str,
+    strategy: str,
+    least: int = 2,
+    most: int | None = None,
+    loss: str = "",
+    cuts: bool = False,
+    **own: Any,
 ) -> Way:
     presets = {"freeze": (TENTH, "frozen-statistics", "layer-decay")}
     choices = {**presets, **own, "lr": _RATES, "epochs": (20, 12, 8)}
-    return Way(name, strategy, "learning", least, most, loss, choices)
+    return Way(name, strategy, "learning", least, most, loss, cuts, choices)
 
 
 def _closed(name: str, strategy: str, least: int, most: int | None = None, **own: Any) -> Way:
@@ -101,7 +108,9 @@ LEARNING: tuple[Way, ...] = (
     _learning("tuned-ladder", "ladder", 1),
     _learning("cross-skip", "cross-skip", loss="co-learning", adapter=_ADAPTERS),
     _learning("tuned-parallel", "parallel", fusion=("concat", "attention", "se"), hidden=_HIDDEN),
-    _learning("stitch", "stitch", 2, 2, loss="two-stage", adapter=("", "conv1x1", "cnn")),
+    _learning(
+        "stitch", "stitch", 2, 2, loss="two-stage", cuts=True, adapter=("", "conv1x1", "cnn")
+    ),
 )
 WAYS: Mapping[str, Way] = {way.name: way for way in (*CLOSED, *FROZEN, *LEARNING)}
 
@@ -163,18 +172,6 @@ class Candidate:
         """The options of its fit; images are augmented where networks learn."""
         chosen = {name: self.choices[name] for name in _FIT if name in self.choices}
         return replace(given, **chosen, augment="light" if self.kind == "learning" else "none")
-
-
-def subsets(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """The subsets of networks that are looked at, each in the order given, the smallest first.
-
-    >>> subsets(["a", "b"])
-    (('a',), ('b',), ('a', 'b'))
-    """
-    sizes = range(1, len(names) + 1)
-    if len(names) > MOST_NETWORKS:
-        sizes = [1, 2, 3, len(names)]
-    return tuple(chosen for size in sizes for chosen in combinations(names, size))
 
 
 def defaults(ways: Sequence[Way], networks: Sequence[tuple[str, ...]]) -> Iterator[Candidate]:

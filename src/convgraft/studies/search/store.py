@@ -4,6 +4,7 @@ search.json     the configuration; another one is refused
 trials.jsonl    a line for each trained trial
 elapsed.json    seconds spent so far
 kept/           the trial that is best so far, as a run
+chosen.json     the number of the chosen trial; once it is there, nothing more is searched
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 from convgraft.errors import ArtifactError
 
 CONFIG, TRIALS, ELAPSED, KEPT = "search.json", "trials.jsonl", "elapsed.json", "kept"
+CHOSEN = "chosen.json"
 Line = dict[str, Any]
 
 
@@ -64,6 +66,26 @@ class SearchStore:
     def spend(self, seconds: float) -> None:
         """Write down how many seconds were spent in all."""
         _write(self.folder / ELAPSED, json.dumps({"seconds": seconds}) + "\n")
+
+    @property
+    def chosen(self) -> Line | None:
+        """The trial that the test part is read for; None while the search goes on."""
+        path = self.folder / CHOSEN
+        try:
+            number = json.loads(path.read_text(encoding="utf-8"))["number"]
+            return next(line for line in self.lines if line["number"] == number)
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, StopIteration) as error:
+            raise ArtifactError(
+                f'"{path}" cannot be read',
+                expected="the number of a trial",
+                found=str(error) or "a number that no trial has",
+            ) from error
+
+    def choose(self, number: int) -> None:
+        """Write down which trial is chosen, before the test part is read for it."""
+        _write(self.folder / CHOSEN, json.dumps({"number": number}) + "\n")
 
     def note(self, name: str, data: Any) -> None:
         """Write plain data to a file of the folder, whole or not at all."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from convgraft.errors import UsageError
+from convgraft.studies.search.networks import Networks
 from convgraft.studies.search.space import Candidate, Way
 
 
@@ -26,7 +27,7 @@ class Asked:
 
 @dataclass(frozen=True, eq=False)
 class Proposals:
-    """Candidates of some ways, over some subsets of networks.
+    """Candidates of some ways, over the networks that they may take.
 
     Attributes:
         study: Optuna's.
@@ -34,7 +35,7 @@ class Proposals:
     """
 
     ways: Sequence[Way]
-    subsets: Sequence[tuple[str, ...]]
+    networks: Networks
     study: Any
     broken_off: list[Any] = field(default_factory=list)
 
@@ -44,13 +45,13 @@ class Proposals:
         path: Path,
         name: str,
         ways: Sequence[Way],
-        subsets: Sequence[tuple[str, ...]],
+        networks: Networks,
         seed: int,
     ) -> Proposals:
         """The study of that name in a journal file, or a new one.
 
-        A trial that somebody broke off is proposed again. Ways that no subset is enough for are
-        left out. Raises UsageError where Optuna is not installed.
+        A trial that somebody broke off is proposed again. Ways that there are no networks for
+        are left out. Raises UsageError where Optuna is not installed.
         """
         optuna = import_optuna()
         backend = optuna.storages.journal.JournalFileBackend(str(path))
@@ -69,8 +70,8 @@ class Proposals:
         study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
         running = study.get_trials(states=(optuna.trial.TrialState.RUNNING,))
         broken_off = [optuna.trial.Trial(study, trial._trial_id) for trial in running]
-        able = [way for way in ways if any(way.takes(len(one)) for one in subsets)]
-        return cls(able, subsets, study, broken_off)
+        able = [way for way in ways if networks.of(way)]
+        return cls(able, networks, study, broken_off)
 
     @property
     def is_new(self) -> bool:
@@ -109,7 +110,7 @@ class Proposals:
         self.study.tell(asked.trial, state=import_optuna().trial.TrialState.FAIL)
 
     def _texts(self, way: Way) -> list[str]:
-        return ["+".join(one) for one in self.subsets if way.takes(len(one))]
+        return ["+".join(one) for one in self.networks.of(way)]
 
     def _parameters(self, candidate: Candidate) -> dict[str, Any]:
         way = next(one for one in self.ways if one.name == candidate.way)
@@ -118,7 +119,9 @@ class Proposals:
 
 
 def _networks(way: Way) -> str:
-    """The parameter that says which networks: the same for ways that take as many."""
+    """The parameter that says which networks: the same for ways that take the same."""
+    if way.cuts:
+        return f"networks.{way.name}"
     return f"networks.{way.least}-{way.most or 'all'}"
 
 
