@@ -165,3 +165,16 @@ def test_the_bytes_are_those_of_the_sums() -> None:
         for sums in moments._sums.values()
     ]
     assert moments.bytes == 8 * sum(squares)
+
+
+def test_every_fifth_image_is_held_out(task: Task) -> None:
+    one = source("cifar_resnet20", seed=1)
+    tap = blocks(one)[-1]
+    images = task.pixels("train").images[:40]
+    matching = match_taps(one, one, images, [tap], [tap], image_size=SIZE, positions=None)
+    chosen = images[4::5].repeat(5, 1, 1, 1)  # the same images, each held out and fitted on
+    again = match_taps(one, one, chosen, [tap], [tap], image_size=SIZE, positions=None)
+    held, expected = matching.held.pair(0, 0), again.fitted.pair(0, 0) + again.held.pair(0, 0)
+    assert (held.count, expected.count) == (8 * 64, 40 * 64)
+    torch.testing.assert_close(held.mean_x, expected.mean_x, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(held.cov_x, expected.cov_x, rtol=1e-3, atol=1e-5)

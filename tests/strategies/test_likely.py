@@ -12,7 +12,7 @@ from convgraft.errors import UsageError
 from convgraft.match import match_taps, pair_by_likeness
 from convgraft.strategies import STRATEGIES, Ingredients, StrategyOptions
 from convgraft.training import Task, start_adapters
-from helpers import small
+from helpers import opened, small
 
 SOURCES = {"a": small(), "b": small(1)}
 TWINS = {"a": small(), "b": small()}
@@ -27,14 +27,16 @@ def given(task: Task | None, sources=SOURCES, **options) -> Ingredients:
 def test_cross_skip_joins_the_pairs_of_the_matching_with_warm_gated_adapters(
     digits_task: Task,
 ) -> None:
-    ready = given(digits_task, pairs="likeness")
+    deep = {"a": opened("cifar_resnet20"), "b": opened("cifar_resnet32")}
+    ready = given(digits_task, deep, pairs="likeness")
     plan = STRATEGIES["cross-skip"].write(ready)
     taps = [[tap for tap in ready.blocks(name) if tap.is_map] for name in ("a", "b")]
     images = digits_task.pixels("train").images
-    matching = match_taps(SOURCES["a"], SOURCES["b"], images, *taps, image_size=8)
+    matching = match_taps(deep["a"], deep["b"], images, *taps, image_size=8)
     expected = {(p.left.name, p.right.name) for p in pair_by_likeness(matching)}
     forward = {(w.inputs[0].tap, w.target.tap) for w in plan.wires if w.target.source == "b"}
     assert forward == expected
+    assert len(expected) > 3  # more than there are stages, which is what shapes alone would join
     assert len(plan.wires) == 2 * len(expected)
     assert {(wire.adapter, wire.start) for wire in plan.wires} == {("ridge", "zero")}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ def test_a_solved_stitch_is_its_start(adapter: str, digits_task: Task) -> None:
 
 
 def test_every_training_image_is_used(digits_task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convgraft.training.ridge_start.IMAGES", 10)
+    monkeypatch.setattr(start_adapters, "__defaults__", (10, None))
     arm = build_arm(stitch("ridge"), Ingredients(SOURCES, 8, 10))
     solved = train_arm(arm, digits_task, FitOptions()).composite
     some = compose(arm.plan.keeping(("label",)), arm.sources)
@@ -76,10 +77,19 @@ def test_votes_over_ridge_heads_are_fitted(digits_task: Task) -> None:
     assert set(notes["votes"]) == {"label"}
 
 
-def test_the_random_front_is_cut_where_likeness_cut_the_trained_one(digits_task: Task) -> None:
-    images = digits_task.pixels("train").images
+def test_the_random_front_is_cut_where_likeness_cut_the_trained_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     given = Ingredients({"a": opened("cifar_resnet20"), "b": opened("cifar_resnet32")}, 8, 10)
-    given = replace(given, images=lambda: images)
+    given = replace(given, images=lambda: torch.zeros(20, 3, 8, 8))
+
+    def pairs(asked: Ingredients, left: str, right: str) -> list[SimpleNamespace]:
+        """Another pair for every other front, as likeness would find."""
+        at = 3 if asked.sources["a"] is given.sources["a"] else 4
+        taps = (asked.blocks(left)[at], asked.blocks(right)[at])
+        return [SimpleNamespace(left=taps[0], right=taps[1], cka=1.0)]
+
+    monkeypatch.setattr("convgraft.strategies.stitch.likely_pairs", pairs)
     options = StrategyOptions(pairs="likeness", classifier="own")
     design = Design("stitch", options, ("pairs", "classifier"))
     arm, control = build_arm(design, given), random_front(design, given)
