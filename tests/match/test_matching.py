@@ -160,7 +160,7 @@ def test_the_bytes_are_those_of_the_sums() -> None:
     moments.add([torch.randn(2, *s) for s in left], [torch.randn(2, *s) for s in right])
     moments.pair(0, 0)
     squares = [
-        sum(spread.second.numel() for side in (sums.left, sums.right) for spread in side)
+        sum(one.second.numel() for side in (sums.left, sums.right) for one in side if one)
         + sum(second.numel() for second in sums.second)
         for sums in moments._sums.values()
     ]

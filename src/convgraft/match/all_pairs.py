@@ -28,7 +28,7 @@ class GridSums:
 
     Attributes:
         count: rows seen.
-        left, right: of each tap, by its position.
+        left, right: of each tap, by its position; None where it meets no other tap here.
         second: for every left tap, the sum of x y^T with those right taps that it can meet here,
             [C, their channels].
         left_by_norms: sum of x |y|^2, [left channels, right taps]; right_by_norms the other way.
@@ -36,8 +36,8 @@ class GridSums:
     """
 
     count: int
-    left: tuple[Spread, ...]
-    right: tuple[Spread, ...]
+    left: tuple[Spread | None, ...]
+    right: tuple[Spread | None, ...]
     second: tuple[Tensor, ...]
     left_by_norms: Tensor
     right_by_norms: Tensor
@@ -46,8 +46,8 @@ class GridSums:
     def __add__(self, other: Self) -> Self:
         return type(self)(
             self.count + other.count,
-            tuple(a + b for a, b in zip(self.left, other.left, strict=True)),
-            tuple(a + b for a, b in zip(self.right, other.right, strict=True)),
+            tuple(a + b if a and b else None for a, b in zip(self.left, other.left, strict=True)),
+            tuple(a + b if a and b else None for a, b in zip(self.right, other.right, strict=True)),
             tuple(a + b for a, b in zip(self.second, other.second, strict=True)),
             self.left_by_norms + other.left_by_norms,
             self.right_by_norms + other.right_by_norms,
@@ -85,7 +85,14 @@ class AllPairs:
     def bytes(self) -> int:
         """What the sums take in memory once anything was added, however much it was."""
         widths = [[shape[0] for shape in side] for side in (self.left, self.right)]
-        alone = sum(width * width for side in widths for width in side) * len(self.grids)
+        sides = ((self.left, self.right), (self.right, self.left))
+        alone = sum(
+            shape[0] ** 2
+            for own, others in sides
+            for shape in own
+            for grid in self.grids
+            if _meets(grid, shape, others)
+        )
         across = sum(
             widths[0][row] * widths[1][column]
             for grid in self.grids
@@ -127,6 +134,7 @@ class AllPairs:
         grid = grid_of(self.left[row] if backward else self.right[column])
         sums = self._sums[grid]
         left, right = sums.left[row], sums.right[column]
+        assert left is not None and right is not None
         second = self._second(sums, grid, row, column)
         x_by = sums.left_by_norms[_span(self.left, row), column]
         y_by = sums.right_by_norms[_span(self.right, column), row]
@@ -168,8 +176,8 @@ class AllPairs:
         other_norms = torch.stack([value.square().sum(1) for value in right], 1)
         return GridSums(
             len(one),
-            tuple(map(Spread.of, left)),
-            tuple(map(Spread.of, right)),
+            self._spreads(grid, self.left, self.right, left),
+            self._spreads(grid, self.right, self.left, right),
             tuple(
                 one[:, _span(self.left, here)].T @ _columns(other, self.right, there)
                 for here, there in self._needed(grid)
@@ -177,6 +185,14 @@ class AllPairs:
             one.T @ other_norms,
             other.T @ one_norms,
             one_norms.T @ other_norms,
+        )
+
+    def _spreads(
+        self, grid: Grid, own: Sequence[Shape], others: Sequence[Shape], values: Sequence[Tensor]
+    ) -> tuple[Spread | None, ...]:
+        return tuple(
+            Spread.of(value) if _meets(grid, shape, others) else None
+            for shape, value in zip(own, values, strict=True)
         )
 
     def _needed(self, grid: Grid) -> list[tuple[int, list[int]]]:
@@ -190,6 +206,11 @@ class AllPairs:
         place = there.index(column)
         start = sum(self.right[j][0] for j in there[:place])
         return sums.second[row][:, start : start + self.right[column][0]]
+
+
+def _meets(grid: Grid, shape: Shape, others: Sequence[Shape]) -> bool:
+    """Whether a tap is compared with any of the others on that grid: its own, or one of theirs."""
+    return grid == grid_of(shape) or any(grid == grid_of(other) for other in others)
 
 
 def _span(shapes: Sequence[Shape], index: int) -> slice:
