@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from convgraft.errors import UsageError
 from convgraft.match import AllPairs, PairMoments, sampling_bound
-from convgraft.match.grids import Sampler, on_grid, resize_matrix
+from convgraft.match.grids import Sampler, on_grid, resize_rows
 
 LEFT = [(3, 8, 8), (5, 4, 4)]
 RIGHT = [(4, 8, 8), (2, 2, 2), (6,)]
@@ -104,11 +104,15 @@ def test_similarity_is_measured_on_the_coarser_grid() -> None:
     assert moments.alike(1, 2).count == 3
 
 
-@pytest.mark.parametrize(("here", "there"), [((8, 8), (3, 5)), ((4, 4), (9, 9)), ((1, 1), (4, 4))])
+@pytest.mark.parametrize(
+    ("here", "there"),
+    [((8, 8), (3, 5)), ((4, 4), (9, 9)), ((1, 1), (4, 4)), ((5, 6), (5, 6)), ((4, 9), (8, 3))],
+)
 def test_resizing_is_a_matrix(here: tuple[int, int], there: tuple[int, int]) -> None:
     value = torch.randn(2, 3, *here)
     expected = on_grid(value, there).flatten(2)
-    torch.testing.assert_close(value.flatten(2) @ resize_matrix(here, there).T, expected)
+    every = torch.arange(there[0] * there[1])
+    torch.testing.assert_close(value.flatten(2) @ resize_rows(here, there, every).T, expected)
 
 
 def test_drawn_positions_are_those_of_the_resized_map_and_do_not_repeat() -> None:

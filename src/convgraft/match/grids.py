@@ -46,10 +46,21 @@ def rows(value: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=256)
-def resize_matrix(here: Grid, there: Grid) -> Tensor:
-    """[positions there, positions here]: what a resize does to a flattened map, as a matrix."""
-    unit = torch.eye(math.prod(here)).view(math.prod(here), 1, *here)
-    return on_grid(unit, there).flatten(1).T.contiguous()
+def _axis(here: int, there: int, down: bool) -> Tensor:
+    """[there, here]: what a resize does along one axis; it does the same along the other."""
+    unit = torch.eye(here).view(here, 1, here, 1)
+    return Resize((there, 1), down=down)(unit).flatten(1).T.contiguous()
+
+
+def resize_rows(here: Grid, there: Grid, places: Tensor) -> Tensor:
+    """[..., positions here]: the rows of a resize's matrix for flat positions `places` there.
+
+    The whole matrix has as many numbers as both grids' positions multiplied, and is never made.
+    """
+    down = math.prod(there) < math.prod(here)
+    vertical = _axis(here[0], there[0], down)[places // there[1]]
+    horizontal = _axis(here[1], there[1], down)[places % there[1]]
+    return (vertical[..., :, None] * horizontal[..., None, :]).flatten(-2)
 
 
 class Sampler:
@@ -72,7 +83,7 @@ class Sampler:
         """A tap's values [N, C, H, W] at the drawn positions: for each grid [N * count, C]."""
         value = as_map(value)
         here = (value.shape[2], value.shape[3])
-        weights = torch.cat([resize_matrix(here, grid)[drawn[grid]] for grid in self.grids], 1)
+        weights = torch.cat([resize_rows(here, grid, drawn[grid]) for grid in self.grids], 1)
         taken = torch.bmm(weights.to(value.dtype), value.flatten(2).transpose(1, 2))
         parts = taken.split([drawn[grid].shape[1] for grid in self.grids], 1)
         return {
