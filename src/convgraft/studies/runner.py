@@ -14,8 +14,9 @@ from convgraft.compose import Composite, compose
 from convgraft.errors import ArtifactError, RunError
 from convgraft.strategies import Ingredients
 from convgraft.studies.arms import average_of
+from convgraft.studies.lines import Line
 from convgraft.studies.results import measure_row
-from convgraft.studies.store import Line, StudyStore
+from convgraft.studies.store import StudyStore
 from convgraft.studies.study import OWN, Entry, Study, entries, own_answer, taking
 from convgraft.studies.trained import train_arm
 from convgraft.training import FitOptions, Task, evaluate

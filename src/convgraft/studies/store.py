@@ -8,7 +8,6 @@ state/          checkpoints, and networks that an average vote waits for
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ from torch import Tensor
 
 from convgraft.compose import Composite
 from convgraft.errors import ArtifactError
+from convgraft.studies.lines import Line, append_line, differing, read_lines
 
 CONFIG, RESULTS, STATE = "study.json", "results.jsonl", "state"
-Line = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +51,7 @@ class StudyStore:
             part = folder / f".{CONFIG}.part"
             part.write_text(text, encoding="utf-8")
             part.replace(folder / CONFIG)
-        return cls(folder, _read_lines(folder / RESULTS))
+        return cls(folder, read_lines(folder / RESULTS))
 
     def find(self, cell: str, arm: str) -> Line | None:
         """An arm's result in a cell; None where there is none yet."""
@@ -61,10 +60,7 @@ class StudyStore:
 
     def append(self, line: Line) -> None:
         """Write a result; it is on the disk when this returns."""
-        with (self.folder / RESULTS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.folder / RESULTS, line)
         self.lines.append(line)
 
     def checkpoint(self, cell: str, arm: str) -> Path:
@@ -115,38 +111,13 @@ def _check_config(folder: Path, text: str) -> None:
             found=f"files, and no {CONFIG}",
             hint="another --out",
         )
-    if path.read_text(encoding="utf-8") == text:
+    there = path.read_text(encoding="utf-8")
+    if there == text:
         return
     raise ArtifactError(
         f'the folder "{folder}" holds results of another study',
         expected=f"the configuration in {path}",
-        found=f"other values of {', '.join(_differing(path, text)) or 'something'}",
+        found=f"other values of {', '.join(differing(path.read_text(encoding='utf-8'), text)) or 'something'}",
         hint="the command that made it (other --limits, --seeds and --only may be added), "
         "or another --out",
     )
-
-
-def _differing(path: Path, text: str) -> list[str]:
-    try:
-        there = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError:
-        return []
-    now = json.loads(text)
-    return sorted(key for key in {*there, *now} if there.get(key) != now.get(key))
-
-
-def _read_lines(path: Path) -> list[Line]:
-    """The whole lines of a file; a last line that was never finished is cut off."""
-    if not path.exists():
-        return []
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if whole != data:
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
-    try:
-        return [json.loads(line) for line in whole.decode("utf-8").splitlines()]
-    except ValueError as error:
-        raise ArtifactError(
-            f'"{path}" cannot be read', expected="a JSON object a line", found=str(error)
-        ) from error

@@ -10,7 +10,6 @@ chosen.json     the number of the chosen trial; once it is there, nothing more i
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from convgraft.errors import ArtifactError
+from convgraft.studies.lines import Line, append_line, differing, read_lines
 
 CONFIG, TRIALS, ELAPSED, KEPT = "search.json", "trials.jsonl", "elapsed.json", "kept"
 CHOSEN = "chosen.json"
-Line = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +49,7 @@ class SearchStore:
         else:
             folder.mkdir(parents=True, exist_ok=True)
             _write(folder / CONFIG, text)
-        return cls(folder, _read_lines(folder / TRIALS))
+        return cls(folder, read_lines(folder / TRIALS))
 
     @property
     def elapsed(self) -> float:
@@ -97,10 +96,7 @@ class SearchStore:
 
     def append(self, line: Line) -> None:
         """Write a trial; it is on the disk when this returns."""
-        with (self.folder / TRIALS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.folder / TRIALS, line)
         self.lines.append(line)
 
     def kept(self, number: int) -> Path:
@@ -134,30 +130,6 @@ def _check_config(folder: Path, text: str) -> None:
         raise ArtifactError(
             f'the folder "{folder}" holds another search',
             expected=f"the configuration in {path}",
-            found=f"other values of {', '.join(_differing(there, text)) or 'something'}",
+            found=f"other values of {', '.join(differing(there, text)) or 'something'}",
             hint="the command that made it (other --minutes may be given), or another --out",
         )
-
-
-def _differing(there: str, now: str) -> list[str]:
-    try:
-        then, new = json.loads(there), json.loads(now)
-    except ValueError:
-        return []
-    return sorted(key for key in {*then, *new} if then.get(key) != new.get(key))
-
-
-def _read_lines(path: Path) -> list[Line]:
-    """The whole lines of a file; a last line that was never finished is cut off."""
-    if not path.exists():
-        return []
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
-    if whole != data:
-        os.truncate(path, len(whole))
-    try:
-        return [json.loads(line) for line in whole.decode("utf-8").splitlines()]
-    except ValueError as error:
-        raise ArtifactError(
-            f'"{path}" cannot be read', expected="a JSON object a line", found=str(error)
-        ) from error
