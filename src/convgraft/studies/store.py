@@ -117,7 +117,7 @@ def _check_config(folder: Path, text: str) -> None:
     raise ArtifactError(
         f'the folder "{folder}" holds results of another study',
         expected=f"the configuration in {path}",
-        found=f"other values of {', '.join(differing(path.read_text(encoding='utf-8'), text)) or 'something'}",
+        found=f"other values of {', '.join(differing(there, text)) or 'something'}",
         hint="the command that made it (other --limits, --seeds and --only may be added), "
         "or another --out",
     )
