@@ -18,6 +18,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_store(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests do not touch the user's store, nor do the commands that they start."""
+    os.environ["CONVGRAFT_CACHE"] = str(tmp_path_factory.mktemp("store"))
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     torch.manual_seed(0)

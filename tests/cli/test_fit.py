@@ -40,7 +40,8 @@ def test_the_test_part_is_read_once_per_arm_after_all_choices(run: Path) -> None
 def test_the_run_is_complete_and_its_state_is_gone(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
     files = {"model.safetensors", "plan.yaml", "labels.json", "metrics.json", "card.md"}
-    assert names == files | {"split.csv", "baselines"}
+    assert names == files | {"split.csv", "baselines", "predictions"}
+    assert {p.stem for p in (run / "predictions").iterdir()} == set(ARMS)
     assert {p.name for p in (run / "baselines").iterdir()} == set(ARMS[1:])
 
 
@@ -242,7 +243,7 @@ def test_ctrl_c_in_a_baseline_keeps_the_join(
         if len(set(ended)) > 1:
             raise Interrupted
 
-    monkeypatch.setattr(StopWhenAsked, "on_train_batch_end", stop_in_the_second_arm)
+    monkeypatch.setattr(StopWhenAsked, "on_step_end", stop_in_the_second_arm)
     command = [
         "fit", pictures, "--models", "cifar_resnet20", "cifar_resnet20", "--strategy", "parallel",
         "--image-size", 8, "--epochs", 1, "--batch-size", 8, "--baselines", "--out", tmp_path / "r",

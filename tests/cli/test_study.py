@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers_cli import convgraft
 from PIL import Image
 
+from convgraft.cli.leak_check import leak_notes, leaks_of
 from convgraft.cli.main import spread_values
 from convgraft.cli.study_steps import read_epochs, read_limits
+from convgraft.data import open_images
 from convgraft.errors import UsageError
-from convgraft.studies import STUDIES
+from convgraft.studies import STUDIES, Cell
 
 TINY = "python:helpers:Tiny"
 COMMAND = (
@@ -33,6 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_study_leaves_its_lines_a_table_a_summary_and_a_figure(folder: Path) -> None:
     names = {"results.jsonl", "study.json", "table.md", "summary.md", "figure.png", "figure.svg"}
+    names |= {"predictions"}
     assert names <= {path.name for path in folder.iterdir()}
     lines = [json.loads(text) for text in (folder / "results.jsonl").read_text().splitlines()]
     assert {(x["arm"], x["limit"], x["seed"], x["epochs"]) for x in lines} == {
@@ -57,6 +63,63 @@ def test_a_study_grows_by_another_limit_and_keeps_what_it_has(folder: Path) -> N
     told = json.loads(outcome.out)
     assert (told["study"], len(told["lines"]), len(told["summary"])) == ("ladder", 10, 6)
     assert (folder / "results.jsonl").read_text().startswith(before)
+
+
+def planted(folder: Path, *, leak: bool) -> Path:
+    """Two classes of ten pictures each; with a leak every one of them twice, under two names."""
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for number in range(20):
+            path = folder / name / f"{number:02}.png"
+            if leak and number % 2:
+                path.write_bytes((folder / name / f"{number - 1:02}.png").read_bytes())
+            else:
+                Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(path)
+    return folder
+
+
+LEAKY = (
+    *("--models", TINY, TINY, "--image-size", 8, "--batch-size", 10, "--augment", "none"),
+    *("--epochs", 1, "--only", "ladder", "average-probe"),
+)
+
+
+def test_a_planted_leak_is_refused_when_asked_for_and_named_before_any_training(
+    tmp_path: Path,
+) -> None:
+    data, out = planted(tmp_path / "data", leak=True), tmp_path / "out"
+    outcome = convgraft("study", "ladder", data, *LEAKY, "--out", out, "--strict")
+    assert outcome.code == 2
+    digest = re.search(r"sha256 ([0-9a-f]{64}): (\w+) (\S+), (\w+) (\S+)", outcome.err)
+    assert digest is not None
+    for place in (digest[3], digest[5]):
+        copy = (data / place).read_bytes()
+        assert hashlib.sha256(copy).hexdigest() == digest[1]
+    assert digest[2] != digest[4]
+    assert not out.exists()
+
+
+def test_a_leak_is_counted_and_a_verdict_is_given(tmp_path: Path) -> None:
+    data, out = planted(tmp_path / "data", leak=True), tmp_path / "out"
+    outcome = convgraft("study", "ladder", data, *LEAKY, "--out", out, "--json")
+    assert outcome.code == 0, outcome.err
+    told = json.loads(outcome.out)
+    assert list(told["leaks"]) == ["all-0"] and told["failed"] == []
+    assert [one["against"] for one in told["comparisons"]] == ["average-probe", "best probe"]
+    for one in told["comparisons"]:
+        assert (one["outcome"], one["images"]) == ("tie", 8)  # so few images tell nothing
+    summary = (out / "summary.md").read_text()
+    assert "In 1 of 1 cells some pictures are in more than one part" in summary
+    assert "no join beats the average vote here" in summary
+    assert "One seed only" in summary and "Only 8 test images" in summary
+    assert all(sentence in summary for sentence in told["verdict"])
+
+
+def test_without_leaks_nothing_is_said(tmp_path: Path) -> None:
+    images = open_images(str(planted(tmp_path / "data", leak=False)))
+    assert leaks_of(images, [Cell(None, 0), Cell(None, 1)], strict=True) == {}
+    assert leak_notes({}, 2) == []
 
 
 def test_another_study_is_refused_and_told_why(folder: Path) -> None:

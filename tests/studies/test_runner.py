@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,24 @@ from typing import Any
 import pytest
 
 from convgraft.data import open_images, split_images
-from convgraft.errors import ArtifactError
-from convgraft.sources import source
+from convgraft.errors import ArtifactError, DataError, RunError
+from convgraft.sources import Source, source
 from convgraft.strategies import Ingredients, StrategyOptions
-from convgraft.studies import Cell, Design, Study, StudyArm, StudyStore, run_study
+from convgraft.studies import (
+    Arm,
+    Cell,
+    Design,
+    Predictions,
+    Study,
+    StudyArm,
+    StudyStore,
+    Trained,
+    failures,
+    run_study,
+    runner,
+    summarise,
+    train_arm,
+)
 from convgraft.studies.runner import Report
 from convgraft.training import FitOptions, Task
 from helpers import Tiny
@@ -49,14 +64,15 @@ def quiet(what: str, done: int, total: int) -> None:
 class Opener:
     """Opens cells, and remembers their tasks."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Mapping[str, Source] | None = None) -> None:
+        self.sources = sources or SOURCES
         self.tasks: list[Task] = []
 
     def __call__(self, cell: Cell) -> tuple[Task, Ingredients]:
         split = split_images(IMAGES, seed=cell.seed, limit=cell.limit)
         small = replace(split, val=split.val[:40], test=split.test[:40])
         self.tasks.append(Task(IMAGES, small, 8))
-        return self.tasks[-1], Ingredients(SOURCES, 8, 10)
+        return self.tasks[-1], Ingredients(self.sources, 8, 10)
 
 
 def run(folder: Path, report: Report = quiet, study: Study = STUDY) -> list[dict[str, Any]]:
@@ -64,7 +80,9 @@ def run(folder: Path, report: Report = quiet, study: Study = STUDY) -> list[dict
 
 
 def untimed(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+    """Without what depends on the machine, and on what lay in the store before."""
+    left = ("seconds", "frozen_images")
+    return [{key: value for key, value in line.items() if key not in left} for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +99,19 @@ def lines_in(folder: Path) -> list[dict[str, Any]]:
 def test_every_arm_of_every_cell_has_a_line(whole: Path) -> None:
     found = [(line["seed"], line["arm"]) for line in lines_in(whole)]
     assert found == [(cell.seed, arm) for cell in CELLS for arm in ARMS]
-    assert {path.name for path in whole.iterdir()} == {"study.json", "results.jsonl"}
+    assert {path.name for path in whole.iterdir()} == {
+        "study.json",
+        "results.jsonl",
+        "predictions",
+    }
+
+
+def test_every_arm_leaves_its_predictions_and_they_say_what_its_line_says(whole: Path) -> None:
+    for line in lines_in(whole):
+        kept = Predictions.load(whole / "predictions" / line["cell"] / f"{line['arm']}.safetensors")
+        assert kept.metrics().top1 == line["test"]["top1"]
+        assert len(kept.ids) == line["test"]["images"]
+        assert kept.metrics().nll == pytest.approx(line["test"]["nll"], rel=1e-3)
 
 
 def test_lines_tell_what_was_trained_and_what_came_of_it(whole: Path) -> None:
@@ -97,8 +127,8 @@ def test_lines_tell_what_was_trained_and_what_came_of_it(whole: Path) -> None:
     assert {line["test"]["images"] for line in by_arm.values()} == {40}
 
 
-class KilledError(Exception):
-    pass
+class KilledError(BaseException):
+    """As KeyboardInterrupt: no failure of the arm that is being trained."""
 
 
 def test_a_study_that_was_killed_goes_on_and_ends_in_the_same_rows(
@@ -138,6 +168,80 @@ def test_the_test_part_is_read_once_by_each_arm(tmp_path: Path) -> None:
     later = run_study(STUDY, CELLS[:1], Opener(), options, store, quiet)
     assert sorted(line["arm"] for line in later) == sorted(ARMS)
     assert not (store.folder / "state").exists()
+
+
+def failing(name: str, error: Exception) -> Any:
+    """`train_arm`, where one arm raises."""
+
+    def train(arm: Arm, *arguments: Any, **more: Any) -> Trained:
+        if arm.name == name:
+            raise error
+        return train_arm(arm, *arguments, **more)
+
+    return train
+
+
+SOME = replace(STUDY, only=("cross-skip", "probe-a", "probe-b", "average-probe"))
+
+
+def test_an_arm_that_fails_says_why_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = StudyStore.claim(tmp_path / "study", {})
+    monkeypatch.setattr(runner, "train_arm", failing("probe-b", RunError("the loss is not finite")))
+    lines: list[dict[str, Any]] = []
+    for _ in range(2):  # the second time it fails again, and says so once
+        lines = run_study(SOME, CELLS[:1], Opener(), options, store, quiet)
+        told = {line["arm"]: line.get("failed") for line in lines}
+        assert told == {
+            "cross-skip": None,
+            "probe-a": None,
+            "probe-b": "the loss is not finite",
+            "average-probe": "probe-b failed, and the average is of all networks",
+        }
+    assert len(lines) == 4 and lines == lines_in(store.folder)
+    assert [line["arm"] for line in failures(lines)] == ["probe-b", "average-probe"]
+    assert [arm.arm for arm in summarise(lines)] == ["cross-skip", "probe-a"]
+
+
+def test_an_arm_that_failed_is_tried_again_and_the_others_are_not(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = StudyStore.claim(tmp_path / "study", {})
+    with monkeypatch.context() as broken:
+        broken.setattr(runner, "train_arm", failing("probe-b", ValueError("no\nnumber")))
+        lines = run_study(SOME, CELLS[:1], Opener(), options, store, quiet)
+    assert failures(lines)[0]["failed"] == "ValueError: no number"
+    opener = Opener()
+    again = StudyStore.claim(tmp_path / "study", {})
+    lines = run_study(SOME, CELLS[:1], opener, options, again, quiet)
+    assert opener.tasks[0].test_reads == ["probe-b", "average-probe"]
+    assert failures(lines) == []
+    whole_lines = {line["arm"]: line for line in lines_in(whole)[: len(ARMS)]}
+    ours = [line for line in untimed(lines) if "failed" not in line]
+    assert ours == untimed([whole_lines[line["arm"]] for line in ours])
+    assert not (again.folder / "state").exists()
+
+
+def test_a_network_of_one_class_fails_alone(tmp_path: Path) -> None:
+    sources = {"a": SOURCES["a"], "b": source(Tiny(classes=1, seed=1))}
+    study = replace(STUDY, only=("cross-skip", "own-a", "own-b"))
+    store = StudyStore.claim(tmp_path / "study", {})
+    lines = run_study(study, CELLS[:1], Opener(sources), options, store, quiet)
+    assert [line["arm"] for line in lines] == ["cross-skip", "own-a", "own-b"]
+    assert ["failed" in line for line in lines] == [False, False, True]
+    assert "class" in lines[-1]["failed"]
+    assert not store.predictions_path("20-0", "own-b").exists()
+
+
+def test_what_is_wrong_with_the_data_stops_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = StudyStore.claim(tmp_path / "study", {})
+    monkeypatch.setattr(runner, "train_arm", failing("cross-skip", DataError("no images")))
+    with pytest.raises(DataError):
+        run_study(SOME, CELLS[:1], Opener(), options, store, quiet)
+    assert store.lines == []
 
 
 def test_another_configuration_is_refused(whole: Path) -> None:

@@ -145,7 +145,7 @@ def labels(count: int) -> dict[str, Tensor]:
 
 def test_gradnorm_measures_at_the_last_weight_that_all_tasks_share() -> None:
     module = module_for("all")
-    module.training_step((images(8, 4), labels(4)), 0)
+    module.batch_loss((images(8, 4), labels(4)), 0)
     (shared,) = module._shared
     assert shared is module.composite.get_parameter("sources.a.layer3.0.downsample.0.weight")
     assert len(list(module.parameters())) == len(list(module.composite.parameters()))
@@ -155,4 +155,4 @@ def test_gradnorm_measures_at_the_last_weight_that_all_tasks_share() -> None:
 
 def test_gradnorm_where_nothing_shared_learns() -> None:
     with pytest.raises(UsageError, match="weights that they share"):
-        module_for("heads-only").training_step((images(8, 4), labels(4)), 0)
+        module_for("heads-only").batch_loss((images(8, 4), labels(4)), 0)

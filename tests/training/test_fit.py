@@ -23,7 +23,8 @@ from convgraft.training import (
     one_phase,
 )
 from convgraft.training.callbacks import Checkpoint
-from convgraft.training.module import FitModule, _cosine
+from convgraft.training.module import FitModule
+from convgraft.training.optimisers import cosine
 
 OPTIONS = FitOptions(epochs=3, batch_size=32, augment="digits", seed=3)
 
@@ -245,7 +246,7 @@ def test_every_optimiser_and_schedule_runs(
 
 
 def test_a_schedule_changes_the_rate() -> None:
-    rates = [_cosine(step, 100) for step in range(101)]
+    rates = [cosine(step, 100) for step in range(101)]
     assert rates[0] < rates[4] < rates[5]
     assert rates[5:] == sorted(rates[5:], reverse=True)
     assert rates[100] == pytest.approx(0)

@@ -232,14 +232,14 @@ def test_a_fit_that_was_asked_to_stop_in_a_phase_goes_on_there(
 ) -> None:
     whole = train(digits_task, PRESETS["gradual"])
     steps: list[int] = []
-    stop = StopWhenAsked.on_train_batch_end
+    stop = StopWhenAsked.on_step_end
 
     def ask(self: StopWhenAsked, *args: object) -> None:
         steps.append(1)
         self.asked = len(steps) == 5  # the first batch of the third phase
         stop(self, *args)
 
-    monkeypatch.setattr(StopWhenAsked, "on_train_batch_end", ask)
+    monkeypatch.setattr(StopWhenAsked, "on_step_end", ask)
     stopped = train(digits_task, PRESETS["gradual"], checkpoint=tmp_path / "x.ckpt")
     monkeypatch.undo()
     assert stopped.interrupted

@@ -22,7 +22,7 @@ from convgraft.training import (
     work_out,
 )
 from convgraft.training.freeze import work_out_phases
-from convgraft.training.module import parameter_groups
+from convgraft.training.optimisers import parameter_groups
 from helpers import small
 
 PARTS = {

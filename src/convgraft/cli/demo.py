@@ -121,12 +121,14 @@ def pretraining_half(images: ImageSet, split: Split, classes: range) -> ImageSet
     wanted = np.isin(images.labels, list(classes))
     wanted[[*split.train, *split.val, *split.test]] = False
     kept = np.flatnonzero(wanted)
+    stamps = images.stamps
     return replace(
         images,
         classes=tuple(images.classes[label] for label in classes),
         ids=tuple(images.ids[index] for index in kept),
         labels=frozen_labels(images.labels[kept] - classes.start),
         source=lambda index: images.raw(int(kept[index])),
+        stamps=stamps and (lambda indices: stamps([int(kept[index]) for index in indices])),
     )
 
 

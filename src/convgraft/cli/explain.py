@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from convgraft.cli.console import millions, print_json, print_table, say
-from convgraft.cli.explain_folding import explain_folding, print_folding
+from convgraft.cli.console import print_json, say
+from convgraft.cli.explain_folding import explain_folding
+from convgraft.cli.explain_frontier import explain_frontier, print_frontier
 from convgraft.cli.explain_gradients import explain_gradients, print_gradients, what_learns
+from convgraft.cli.explain_plan import describe, print_description
 
 if TYPE_CHECKING:
     from convgraft.compose import Composite
     from convgraft.training import FreezePolicy
+
+FROZEN = "heads-only"  # of --frontier, where neither the user nor a run says what is frozen
 
 
 def explain(
@@ -25,10 +29,17 @@ def explain(
     gradients: Annotated[
         bool, typer.Option("--gradients", help="Say which weights a loss changes, and why.")
     ] = False,
+    frontier: Annotated[
+        bool, typer.Option("--frontier", help="Say which values a fit stores, and what that saves.")
+    ] = False,
     loss: Annotated[
         str | None,
-        typer.Option(help="Of --gradients: task, co-learning, mse, ...; a run's own by default."),
+        typer.Option(help="Of those two: task, co-learning, mse, ...; a run's own by default."),
     ] = None,
+    images: Annotated[int, typer.Option(min=1, help="Of --frontier: how many there are.")] = 10_000,
+    views: Annotated[
+        int, typer.Option(min=1, help="Of --frontier: augmented versions of each that are stored.")
+    ] = 1,
     classes: Annotated[
         int, typer.Option(min=2, help="For heads of a plan that leave the number of classes open.")
     ] = 10,
@@ -44,27 +55,35 @@ def explain(
 
     Example: convgraft explain runs/x --freeze heads-only
     """
+    from convgraft.errors import UsageError
     from convgraft.training import read_policy
 
+    if gradients and frontier:
+        raise UsageError("--gradients and --frontier are two questions", hint="one at a time")
     composite, noted = _open(Path(what), classes, trust_python)
     policy = read_policy(freeze) if freeze else _policy(noted)
     if draw:
         _draw(composite, policy, draw)
+    chosen, is_run = loss or _own_loss(noted), Path(what).is_dir()
+    if frontier:
+        policy = policy or read_policy(FROZEN)
+        told = explain_frontier(composite, policy, chosen, images, views, with_weights=is_run)
+        print_json(told) if json else print_frontier(told)
+        return
     if gradients:
-        chosen = loss or _own_loss(noted)
-        stages = explain_gradients(composite, policy, chosen, with_weights=Path(what).is_dir())
+        stages = explain_gradients(composite, policy, chosen, with_weights=is_run)
         print_json(stages) if json else print_gradients(stages)
         return
-    description = _describe(composite)
+    description = describe(composite)
     if policy:
         description["learns"] = what_learns(composite, policy)
-    folding = explain_folding(composite) if Path(what).is_dir() else None
+    folding = explain_folding(composite) if is_run else None
     if folding:
         description["folding"] = folding
     if json:
         print_json(description)
         return
-    _print(what, description)
+    print_description(what, description)
 
 
 def _open(path: Path, classes: int, trust_python: bool) -> tuple[Composite, Mapping[str, Any]]:
@@ -107,125 +126,3 @@ def _draw(composite: Composite, policy: FreezePolicy | None, path: Path) -> None
 
     frozen = frozen_sources(composite, policy) if policy else ()
     say(f"drawn in {draw_plan(composite.resolved, path, frozen=frozen)}")
-
-
-def _describe(composite: Composite) -> dict[str, Any]:
-    from convgraft.compose import cost
-
-    plan, resolved = composite.plan, composite.resolved
-    surveys = resolved.checked.surveys
-    spent = cost(composite)
-    wires = [
-        {
-            "from": str(part.name).replace("/", ".").split("->")[0],
-            "to": str(wire.target),
-            "join": wire.join,
-            "adapter": wire.adapter,
-            "start": wire.start,
-            "shape_in": part.shape_in,
-            "shape_out": part.shape_out,
-            "weights": _weights(composite, f"adapters.{part.name}"),
-        }
-        for wire, parts in zip(plan.wires, resolved.adapters, strict=True)
-        for part in parts
-    ]
-    return {
-        "plan": str(plan),
-        "image_size": plan.image_size,
-        "macs": spent.macs,
-        "weights": spent.parameters,
-        "sources": [
-            {
-                "name": ref.name,
-                "network": ref.network,
-                "macs_alone": surveys[ref.name].macs,
-                "weights": _weights(composite, f"sources.{ref.name}"),
-                "opaque": list(resolved.checked.sources[ref.name].capture.opaque),
-            }
-            for ref in plan.sources
-        ],
-        "wires": wires,
-        "heads": [
-            {
-                "name": part.head.name,
-                "kind": part.head.kind,
-                "from": [str(ref) for ref in part.head.inputs],
-                "shapes": part.inputs,
-                "classes": part.head.classes,
-                "hidden": part.head.hidden,
-                "weights": _weights(composite, f"heads.{part.head.name}"),
-            }
-            for part in resolved.heads
-        ],
-    }
-
-
-def _weights(composite: Composite, path: str) -> int:
-    """Weights of a part; 0 where it was pruned away or has none."""
-    own = [p for name, p in composite.named_parameters() if name.startswith(f"{path}.")]
-    return sum(p.numel() for p in own)
-
-
-def _print(what: str, d: dict[str, Any]) -> None:
-    weights, macs = millions(d["weights"]), millions(d["macs"])
-    title = f"{what}: {weights} weights, {macs} MACs at {d['image_size']} pixels"
-    print_table(
-        title,
-        ("source", "network", "MACs alone", "weights kept"),
-        [
-            [s["name"], s["network"], millions(s["macs_alone"]), f"{s['weights']:,}"]
-            for s in d["sources"]
-        ],
-    )
-    if d["wires"]:
-        print_table(
-            "wires",
-            ("from", "to", "join", "adapter", "start", "shapes", "weights"),
-            [
-                [
-                    w["from"],
-                    w["to"],
-                    w["join"],
-                    w["adapter"],
-                    w["start"],
-                    f"{_shape(w['shape_in'])} -> {_shape(w['shape_out'])}",
-                    f"{w['weights']:,}",
-                ]
-                for w in d["wires"]
-            ],
-        )
-    if d["heads"]:
-        print_table(
-            "heads",
-            ("head", "kind", "from", "classes", "weights"),
-            [
-                [
-                    h["name"],
-                    h["kind"],
-                    ", ".join(h["from"]),
-                    h["classes"] or "",
-                    f"{h['weights']:,}",
-                ]
-                for h in d["heads"]
-            ],
-        )
-    if "folding" in d:
-        print_folding(d["folding"])
-    if "learns" in d:
-        print_table(
-            f"what learns ({d['learns'][0]['policy']})",
-            ("part", "learns", "frozen", "rates"),
-            [
-                [
-                    row["part"],
-                    f"{row['learn']:,}",
-                    f"{row['frozen']:,}",
-                    ", ".join(f"{rate:g}" for rate in row["rates"]),
-                ]
-                for row in d["learns"]
-            ],
-        )
-
-
-def _shape(shape: Any) -> str:
-    return "x".join(map(str, shape))

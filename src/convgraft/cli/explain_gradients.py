@@ -10,6 +10,7 @@ from convgraft.cli.console import print_table
 if TYPE_CHECKING:
     from convgraft.compose import Composite
     from convgraft.sources import Source
+    from convgraft.strategies import Recipe
     from convgraft.training import FreezePolicy
 
 HEADER = ("part", "weights", "receives", "changes", "rate", "why")
@@ -44,21 +45,12 @@ def explain_gradients(
     Raises UsageError where plan, policy and loss do not go together.
     """
     from convgraft.cli.fit_steps import DEFAULT_FREEZE
-    from convgraft.compose import compose
-    from convgraft.strategies import write_recipe
     from convgraft.training import read_policy
     from convgraft.training.gradient_check import verify
     from convgraft.training.gradient_words import in_words, rows
     from convgraft.training.gradients import gradients
 
-    plan, sources = composite.plan, composite.resolved.checked.sources
-    recipe = write_recipe(plan, sources, _ingredients(composite, sources), loss)
-    network = composite if recipe.plan == plan else compose(recipe.plan, recipe.sources)
-    if with_weights:
-        # a loss may bring heads of its own, of other shapes
-        shapes = {name: value.shape for name, value in network.state_dict().items()}
-        kept = {n: v for n, v in composite.state_dict().items() if shapes.get(n) == v.shape}
-        network.load_state_dict(kept, strict=False)
+    network, recipe = with_loss(composite, loss, with_weights=with_weights)
     stages = []
     for told in gradients(network, policy or read_policy(DEFAULT_FREEZE), recipe.loss):
         verified = verify(network, told)
@@ -74,6 +66,25 @@ def explain_gradients(
             }
         )
     return stages
+
+
+def with_loss(composite: Composite, loss: str, *, with_weights: bool) -> tuple[Composite, Recipe]:
+    """What a fit of the composite's plan under a loss trains, and its recipe.
+
+    The arguments are those of `explain_gradients`.
+    """
+    from convgraft.compose import compose
+    from convgraft.strategies import write_recipe
+
+    plan, sources = composite.plan, composite.resolved.checked.sources
+    recipe = write_recipe(plan, sources, _ingredients(composite, sources), loss)
+    network = composite if recipe.plan == plan else compose(recipe.plan, recipe.sources)
+    if with_weights:
+        # a loss may bring heads of its own, of other shapes
+        shapes = {name: value.shape for name, value in network.state_dict().items()}
+        kept = {n: v for n, v in composite.state_dict().items() if shapes.get(n) == v.shape}
+        network.load_state_dict(kept, strict=False)
+    return network, recipe
 
 
 def _ingredients(composite: Composite, sources: Mapping[str, Source]) -> Any:

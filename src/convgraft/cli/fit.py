@@ -102,7 +102,20 @@ def fit(
     optimizer: Annotated[str, typer.Option(help="adamw or sgd.")] = "adamw",
     schedule: Annotated[str, typer.Option(help="cosine, one-cycle or constant.")] = "cosine",
     label_smoothing: Annotated[float, typer.Option()] = 0.0,
-    augment: Annotated[str, typer.Option(help="none, light, standard or digits.")] = "light",
+    augment: Annotated[
+        str,
+        typer.Option(help="none, light, standard, digits; auto: light where networks learn."),
+    ] = "auto",
+    views: Annotated[
+        int | None,
+        typer.Option(min=0, help="Augmented versions that frozen parts run over once; 0: none."),
+    ] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Keep what frozen parts compute.")
+    ] = True,
+    cache_dtype: Annotated[
+        str, typer.Option(help="float32, bfloat16, float16 or int8.")
+    ] = "float32",
     patience: Annotated[
         int | None, typer.Option(help="Epochs without progress to stop at.")
     ] = None,
@@ -124,14 +137,17 @@ def fit(
     """
     from convgraft.cli import fit_checks, fit_steps, pipeline
     from convgraft.cli.run_folder import claim
+    from convgraft.data import find_leaks, leak_words
     from convgraft.report import verdict
     from convgraft.studies import Design
     from convgraft.training import FitOptions, Task
 
+    store = fit_steps.open_store(cache, cache_dtype)
     options = FitOptions(
         epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
         optimiser=optimizer, schedule=schedule, label_smoothing=label_smoothing, augment=augment,
-        patience=patience, seed=seed, workers=workers, accelerator=accelerator, precision=precision,
+        views=views, patience=patience, seed=seed, workers=workers, accelerator=accelerator,
+        precision=precision,
     )  # fmt: skip
     chosen, said = fit_steps.read_options({
         "start": start, "hidden": hidden, "dropout": dropout, "fusion": fusion, "head": head,
@@ -148,14 +164,16 @@ def fit(
     fit_checks.check_data(arms[0], given.sources, images, split, planned=plan is not None)
     fit_checks.check_arms(arms, given, images, options, out)
     fit_steps.check_likeness(chosen.pairs, split)
-    run_config = fit_steps.config(arms, options, images, split, chosen.pairs)
+    if leaks := leak_words(find_leaks(images, split)):
+        say(leaks)
+    run_config = fit_steps.config(arms, options, images, split, chosen.pairs, store)
     folder = claim(out, run_config, overwrite=overwrite)
     if arms[0].solved:
         say(f"{arms[0].name} is solved in closed form: no gradient step is taken")
     if folder.resumed:
         say(f"going on with the unfinished run in {out}")
     with progress() as report:
-        task = Task(images, split, given.image_size, strict=strict, on_progress=report)
+        task = Task(images, split, given.image_size, strict=strict, cache=store, on_progress=report)
         arms = fit_steps.with_likeness(arms, asked, given, task, seed)
         rows = pipeline.run_arms(arms, given, task, options, folder, report)
     for image in task.broken:
@@ -167,4 +185,6 @@ def fit(
     print_table(f"{data}: {len(split.train)} training images", RESULT_HEADER, result_rows(rows))
     if told:
         say(told)
+    if work := fit_steps.frozen_work(task):
+        say(work)
     say(f"saved in {out}; next: convgraft predict {out} IMAGE, or convgraft explain {out}")

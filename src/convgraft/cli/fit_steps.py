@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import convgraft
+from convgraft.cache import DTYPES, Cache, default_cache
 from convgraft.compose import check, open_network, open_sources, source_seed
 from convgraft.data import ImageSet, Split, augmentation, open_images, split_images
-from convgraft.errors import UsageError
+from convgraft.errors import UsageError, near_miss
 from convgraft.match.matching import LEAST_IMAGES
 from convgraft.plan import Plan, read_plan
 from convgraft.sources import Source
@@ -26,8 +27,10 @@ from convgraft.studies import (
     build_arm,
     random_front,
 )
-from convgraft.studies.study import FROZEN_PRESETS
 from convgraft.training import PRESETS, FitOptions, Task
+from convgraft.training.at_rest import EXACT
+from convgraft.training.options import AUTO
+from convgraft.training.policies import FROZEN_PRESETS
 
 DEFAULT_STRATEGY, DEFAULT_FREEZE = "cross-skip", "discriminative"
 
@@ -52,9 +55,27 @@ def open_data(
     augment: str,
 ) -> tuple[ImageSet, Split]:
     """The images and their split."""
-    augmentation(augment, 32)  # an unknown name is told before any work
+    check_augmentation(augment)
     images = open_images(data, target=targets or None, label_map=label_map)
     return images, split_images(images, seed=seed, limit=limit)
+
+
+def open_store(wanted: bool, dtype: str) -> Cache | None:
+    """The user's store, with new values in that precision; raises UsageError for another word."""
+    known = [name for name in DTYPES if name != "uint8"]
+    if dtype not in known:
+        raise UsageError(
+            f'values are not stored as "{dtype}"',
+            expected=", ".join(known),
+            hint=near_miss(dtype, known),
+        )
+    return replace(default_cache(), dtype=dtype) if wanted else None
+
+
+def check_augmentation(name: str) -> None:
+    """Tell an unknown name before any work; raises DataError."""
+    if name != AUTO:
+        augmentation(name, 32)
 
 
 def read_options(given: Mapping[str, Any]) -> tuple[StrategyOptions, tuple[str, ...]]:
@@ -196,12 +217,18 @@ def _from_plan(asked: Asked, path: Path, images: ImageSet, seed: int) -> tuple[I
 
 
 def config(
-    arms: Sequence[Arm], options: FitOptions, images: ImageSet, split: Split, pairs: str = SHAPE
+    arms: Sequence[Arm],
+    options: FitOptions,
+    images: ImageSet,
+    split: Split,
+    pairs: str = SHAPE,
+    store: Cache | None = None,
 ) -> dict[str, Any]:
     """What makes this run this run: two commands with the same are the same.
 
     Args:
         pairs: how taps are paired; the arms' plans are those that shapes alone give.
+        store: what frozen parts are stored in; another precision is another run.
     """
     indifferent = ("workers", "accelerator")
     return {
@@ -212,6 +239,7 @@ def config(
         "data": images.fingerprint,
         "training_images": len(split.train),
         **({"pairs": pairs} if pairs != SHAPE else {}),
+        **({"stored_as": store.dtype} if store and store.dtype != EXACT else {}),
     }
 
 
@@ -221,6 +249,14 @@ def _digest(one: Source) -> str | None:
         return None
     with one.pending.path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def frozen_work(task: Task) -> str:
+    """What frozen networks had to compute for the store, or why not, in words; may be empty."""
+    counts = [f"{count:,} images through {name}" for name, count in sorted(task.computed.items())]
+    told = [f"computed once and stored: {', '.join(counts)}"] if counts else []
+    reasons = dict.fromkeys(task.unstored)
+    return "\n".join(told + [f"not stored: {reason}" for reason in reasons])
 
 
 def summary(
@@ -239,4 +275,5 @@ def summary(
         "result": table[0],
         "rows": table,
         "verdict": verdict or None,
+        "frozen_images": task.computed,
     }

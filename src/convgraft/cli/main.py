@@ -12,13 +12,16 @@ import typer
 
 from convgraft import __version__
 from convgraft.cli import (
+    cache,
     demo,
     ensemble,
     evaluate,
     explain,
+    fewshot,
     fit,
     match,
     predict,
+    report,
     search,
     study,
     taps,
@@ -41,8 +44,11 @@ app.command("fit")(fit.fit)
 app.command("ensemble")(ensemble.ensemble)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("report")(report.report)
 app.command("search")(search.search)
 app.command("study")(study.study)
+app.command("fewshot")(fewshot.fewshot)
+app.add_typer(cache.app, name="cache")
 
 MANY_VALUED = ("--models", "--target", "--limits", "--only", "--vote")
 MANY_VALUED_IN = {"study": ("--epochs",)}  # options that take one value in other commands

@@ -14,7 +14,7 @@ from convgraft.errors import RunError
 from convgraft.export import SPLIT, load, save, write_card
 from convgraft.strategies import Ingredients
 from convgraft.studies import BASELINES, Arm, Row, Trained, average_of, measure_row, train_arm
-from convgraft.training import FitOptions, Task, evaluate
+from convgraft.training import FitOptions, Task, evaluate_part
 
 Report = Callable[[str, int, int], None]
 
@@ -30,7 +30,7 @@ def run_arms(
     """Train every arm, then test every arm, then write the run."""
     trained = _train_arms(arms, task, options, folder, report)
     votes = _averages(given, trained)
-    rows = _measure_arms(task, trained, votes)
+    rows = _measure_arms(task, trained, votes, folder)
     facts = {**_data_facts(task), **_fit_facts(arms[0], options)}
     _write_run(folder, task, trained, votes, rows, facts)
     return rows
@@ -59,7 +59,7 @@ def _train_arm(
 ) -> Trained:
     if folder.is_trained(arm.name):
         run = load(folder.arm(arm.name), trust_python=True)
-        return Trained(arm, run.composite, run.metrics)
+        return Trained(arm, run.composite, run.metrics, frozenset(run.metrics.get("frozen", ())))
     trained = train_arm(
         arm,
         task,
@@ -118,8 +118,9 @@ def _measure_arms(
     task: Task,
     trained: Sequence[Trained],
     votes: Mapping[str, Composite],
+    folder: RunFolder,
 ) -> list[Row]:
-    """Test every arm once, now that nothing is chosen any more."""
+    """Test every arm once, now that nothing is chosen any more, and keep what each predicts."""
     rows = [
         measure_row(
             item.arm.name,
@@ -128,18 +129,23 @@ def _measure_arms(
             seconds=item.notes["seconds"],
             val=item.notes["val"],
             trainable=item.notes["trainable"],
+            frozen=item.frozen,
+            keep=folder.predictions(item.arm.name),
         )
         for item in trained
     ]
     for baseline, vote in votes.items():
         members = [i.notes for i in trained if i.arm.baseline == baseline]
+        frozen = [path for notes in members for path in notes.get("frozen", ())]
         row = measure_row(
             f"average-{baseline}",
             vote,
             task,
             seconds=sum(notes["seconds"] for notes in members),
-            val=evaluate(vote, task.pixels("val"))[vote.plan.answer].top1,
+            val=evaluate_part(vote, task, "val", frozen)[vote.plan.answer].top1,
             trainable=sum(notes["trainable"] for notes in members),
+            frozen=frozen,
+            keep=folder.predictions(f"average-{baseline}"),
         )
         rows.append(row)
     return rows

@@ -58,13 +58,13 @@ def _predict_batch(
 ) -> list[dict[str, Any]]:
     import torch
 
-    from convgraft.data import BrokenImage, decode, resized
+    from convgraft.data import BrokenImage, read_resized
 
     rows: list[dict[str, Any]] = [{"file": str(file)} for file in files]
     pixels, whole = [], []
     for row, file in zip(rows, files, strict=True):
         try:
-            pixels.append(resized(_decoded(file, decode), run.image_size))
+            pixels.append(read_resized(_bytes(file), run.image_size, id=str(file)))
             whole.append(row)
         except BrokenImage as error:
             if strict:
@@ -81,14 +81,13 @@ def _predict_batch(
     return rows
 
 
-def _decoded(file: Path, decode: Any) -> Any:
+def _bytes(file: Path) -> bytes:
     from convgraft.data import BrokenImage
 
     try:
-        data = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         raise BrokenImage(str(file), f"cannot be read ({error.strerror})") from error
-    return decode(data, id=str(file))
 
 
 def _print(rows: list[dict[str, Any]], run: str) -> None:

@@ -17,9 +17,11 @@ from convgraft.errors import ArtifactError
 
 STATE = "state"
 CONFIG = "config.json"
+PREDICTIONS = "predictions"
 OWN_FILES = (
     *("model.safetensors", "plan.yaml", "labels.json", "metrics.json", "card.md", "split.csv"),
-    *("comparison.png", "baselines", "pretrained", STATE),
+    *("comparison.png", "baselines", "pretrained", PREDICTIONS, STATE),
+    *("report.html", "report.md", "report.csv"),
 )
 
 
@@ -46,6 +48,10 @@ class RunFolder:
     def is_trained(self, arm: str) -> bool:
         """Whether an arm is trained and saved."""
         return (self.arm(arm) / "metrics.json").is_file()
+
+    def predictions(self, arm: str) -> Path:
+        """Where what an arm made of every test image lies."""
+        return self.path / PREDICTIONS / f"{arm}.safetensors"
 
     def finish(self) -> None:
         """Forget how it was made."""

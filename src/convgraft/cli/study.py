@@ -44,7 +44,20 @@ def study(
     optimizer: Annotated[str, typer.Option(help="adamw or sgd.")] = "adamw",
     schedule: Annotated[str, typer.Option(help="cosine, one-cycle or constant.")] = "cosine",
     label_smoothing: Annotated[float, typer.Option()] = 0.0,
-    augment: Annotated[str, typer.Option(help="none, light, standard or digits.")] = "light",
+    augment: Annotated[
+        str,
+        typer.Option(help="none, light, standard, digits; auto: light where networks learn."),
+    ] = "auto",
+    views: Annotated[
+        int | None,
+        typer.Option(min=0, help="Augmented versions that frozen parts run over once; 0: none."),
+    ] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Keep what frozen parts compute.")
+    ] = True,
+    cache_dtype: Annotated[
+        str, typer.Option(help="float32, bfloat16, float16 or int8.")
+    ] = "float32",
     patience: Annotated[
         int | None, typer.Option(help="Epochs without progress to stop at.")
     ] = None,
@@ -55,7 +68,9 @@ def study(
     workers: Annotated[int, typer.Option(min=0, help="Processes that augment images.")] = 0,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="Lightning's word, e.g. bf16-mixed.")] = "32-true",
-    strict: Annotated[bool, typer.Option(help="Stop at a broken image.")] = False,
+    strict: Annotated[
+        bool, typer.Option(help="Stop at a broken image, and at a picture in two parts.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare many arms on one protocol, over training-set sizes and seeds.
@@ -73,30 +88,36 @@ def study(
 
     The same command goes on where it stopped; more limits, seeds and arms may be added.
     """
-    from convgraft.cli import study_steps
+    from convgraft.cli import fit_steps, study_outcome, study_steps
+    from convgraft.cli.leak_check import leak_notes, leaks_of
     from convgraft.data import open_images
-    from convgraft.report import SHORT_HEADER, short_cells
-    from convgraft.studies import Cell, StudyStore, find_study, run_study, summarise
+    from convgraft.report import SHORT_HEADER, failure_words, short_cells
+    from convgraft.studies import Cell, StudyStore, find_study, run_study
     from convgraft.training import FitOptions
 
     chosen = replace(find_study(name), freeze=freeze, only=tuple(only or ()))
     sizes = study_steps.read_limits(limits or [])
     options = FitOptions(
         batch_size=batch_size, lr=lr, weight_decay=weight_decay, optimiser=optimizer,
-        schedule=schedule, label_smoothing=label_smoothing, augment=augment, patience=patience,
-        workers=workers, accelerator=accelerator, precision=precision,
+        schedule=schedule, label_smoothing=label_smoothing, augment=augment, views=views,
+        patience=patience, workers=workers, accelerator=accelerator, precision=precision,
     )  # fmt: skip
     images = open_images(data, target=target or None, label_map=label_map)
     setting = study_steps.Setting(
         chosen, images, models, image_size, options,
         study_steps.read_epochs(epochs or ["10"], sizes), strict,
+        fit_steps.open_store(cache, cache_dtype),
     )  # fmt: skip
     cells = [Cell(limit, seed) for limit in sizes for seed in range(seeds)]
-    store = StudyStore.claim(out, study_steps.check_study(setting, cells))
+    config = study_steps.check_study(setting, cells)
+    leaks = leaks_of(images, cells, strict=strict)
+    for note in leak_notes(leaks, len(cells)):
+        say(note)
+    store = StudyStore.claim(out, config)
     if store.lines:
         say(f"going on with the {len(store.lines)} results in {out}")
     with progress() as report:
-        lines = run_study(
+        run_study(
             chosen,
             cells,
             lambda cell: setting.open_cell(cell, report),
@@ -104,10 +125,12 @@ def study(
             store,
             report,
         )
-    arms = summarise(lines)
-    study_steps.write_files(out, f"{name}: {chosen.words}", arms)
+    outcome = study_outcome.outcome_of(store, leaks, len(cells))
+    study_outcome.write_files(out, f"{name}: {chosen.words}", outcome)
     if json:
-        print_json(study_steps.as_data(out, chosen, lines, arms))
+        print_json(study_outcome.as_data(out, chosen, outcome))
         return
-    print_table(f"{name} on {data}", SHORT_HEADER, short_cells(arms))
+    print_table(f"{name} on {data}", SHORT_HEADER, short_cells(outcome.arms))
+    for line in (*outcome.verdict, *failure_words(outcome.failed)):
+        say(line)
     say(f"saved in {out}: results.jsonl, table.md, summary.md, figure.png, figure.svg")

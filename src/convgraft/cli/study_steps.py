@@ -1,22 +1,20 @@
-"""The steps of `convgraft study` around its runs: limits, epochs, checks, and the files."""
+"""The steps of `convgraft study` before its runs: limits, epochs and checks."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
+from convgraft.cache import Cache
 from convgraft.cli import fit_steps
 from convgraft.cli.fit_checks import check_arm
 from convgraft.cli.runs_as_models import check_unseen, runs_among
 from convgraft.compose import check
-from convgraft.data import ImageSet, augmentation, split_images
+from convgraft.data import ImageSet, split_images
 from convgraft.errors import UsageError
-from convgraft.export.files import write_text
-from convgraft.report import draw_study, study_table, study_words
 from convgraft.strategies import Ingredients
-from convgraft.studies import ArmSummary, Cell, Entry, Study, entries, taking
+from convgraft.studies import Cell, Entry, Study, entries, taking
 from convgraft.training import FitOptions, Task
 from convgraft.training.task import Progress
 
@@ -29,6 +27,7 @@ class Setting:
 
     Attributes:
         epochs: by number of training images; None: all of them.
+        store: of pixels and of what frozen parts make of them.
     """
 
     study: Study
@@ -38,13 +37,16 @@ class Setting:
     options: FitOptions
     epochs: Mapping[int | None, int]
     strict: bool = False
+    store: Cache | None = None
 
     def open_cell(self, cell: Cell, report: Progress | None = None) -> tuple[Task, Ingredients]:
         """A cell's split images, and the networks, those without weights seeded."""
         split = split_images(self.images, seed=cell.seed, limit=cell.limit)
         given = fit_steps.open_models(self.models, self.image_size, self.images, cell.seed)
         size = given.image_size
-        task = Task(self.images, split, size, strict=self.strict, on_progress=report)
+        task = Task(
+            self.images, split, size, strict=self.strict, cache=self.store, on_progress=report
+        )
         return task, given
 
     def options_of(self, cell: Cell) -> FitOptions:
@@ -100,7 +102,7 @@ def check_study(setting: Setting, cells: Sequence[Cell]) -> dict[str, Any]:
 
     More limits, seeds and arms may be added to a study later, so they are no part of that.
     """
-    augmentation(setting.options.augment, 32)
+    fit_steps.check_augmentation(setting.options.augment)
     images = setting.images
     splits = [split_images(images, seed=cell.seed, limit=cell.limit) for cell in cells]
     fewest = min(cells, key=lambda cell: setting.epochs[cell.limit])
@@ -111,7 +113,7 @@ def check_study(setting: Setting, cells: Sequence[Cell]) -> dict[str, Any]:
         _check_entry(entry, images, given.image_size, setting.options_of(fewest))
     every = entries(replace(setting.study, only=()), given, fewest.seed)
     arms = [entry.arm for entry in every if entry.arm]
-    config = fit_steps.config(arms, setting.options, images, task.split)
+    config = fit_steps.config(arms, setting.options, images, task.split, store=setting.store)
     varying = ("epochs", "seed")
     return {
         **{key: value for key, value in config.items() if key != "training_images"},
@@ -133,22 +135,3 @@ def _check_entry(entry: Entry, images: ImageSet, size: int, options: FitOptions)
         return
     check(arm.plan, arm.sources, name=f"the plan of {arm.name}")
     check_arm(arm, images, size, options)
-
-
-def write_files(folder: Path, title: str, arms: Sequence[ArmSummary]) -> None:
-    """`table.md`, `summary.md` and the figure, all made anew from the study's lines."""
-    write_text(folder / "table.md", study_table(arms))
-    write_text(folder / "summary.md", study_words(title, arms))
-    draw_study(arms, [folder / "figure.png", folder / "figure.svg"], title=title)
-
-
-def as_data(
-    folder: Path, study: Study, lines: Sequence[Any], arms: Sequence[ArmSummary]
-) -> dict[str, Any]:
-    """What `--json` prints."""
-    return {
-        "study": study.name,
-        "folder": str(folder),
-        "summary": [asdict(arm) for arm in arms],
-        "lines": list(lines),
-    }

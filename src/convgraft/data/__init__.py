@@ -5,9 +5,12 @@ from convgraft.data.broken import BrokenImage
 from convgraft.data.columns import MISSING, Column
 from convgraft.data.dataset import EpochSampler, PixelDataset
 from convgraft.data.decode import decode
+from convgraft.data.image_ids import image_ids
 from convgraft.data.imageset import ImageSet
+from convgraft.data.leaks import Leak, find_leaks, image_digests, leak_words
 from convgraft.data.location import open_images
-from convgraft.data.pixels import Pixels, load_pixels, resized
+from convgraft.data.pixels import Pixels, load_pixels
+from convgraft.data.resize import read_resized, resized
 from convgraft.data.split import Split, split_images
 from convgraft.data.split_file import read_split, write_split
 from convgraft.data.walk import image_files
@@ -20,14 +23,20 @@ __all__ = [
     "Column",
     "EpochSampler",
     "ImageSet",
+    "Leak",
     "PixelDataset",
     "Pixels",
     "Split",
     "augmentation",
     "decode",
+    "find_leaks",
+    "image_digests",
     "image_files",
+    "image_ids",
+    "leak_words",
     "load_pixels",
     "open_images",
+    "read_resized",
     "read_split",
     "resized",
     "split_images",

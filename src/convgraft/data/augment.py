@@ -10,6 +10,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 from convgraft.errors import DataError, near_miss
 
+AUGMENTER = 1  # to be raised when an augmentation of the same name gives other images
 Augmentation = Callable[[torch.Tensor], torch.Tensor]
 
 

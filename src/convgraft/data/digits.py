@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -34,7 +36,13 @@ def open_digits(location: str = "digits") -> ImageSet:
         parts=None,
         fingerprint=fingerprint("digits", None, classes, ids, labels, ()),
         source=lambda index: grey[index].copy(),
+        stamps=_stamps,
     )
+
+
+def _stamps(indices: Sequence[int]) -> list[str]:
+    place = f"scikit-learn {version('scikit-learn')} digits"
+    return [f"{place} row {index}" for index in indices]
 
 
 def _load() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from convgraft.data.imageset import (
     fingerprint,
     frozen_labels,
 )
+from convgraft.data.stamps import file_stamp
 from convgraft.data.walk import Found, images_below, is_image, subfolders, visible
 from convgraft.errors import DataError
 
@@ -38,6 +40,11 @@ class _Files:
     def __call__(self, index: int) -> bytes:
         return (self.root / self.ids[index]).read_bytes()
 
+    def stamps(self, indices: Sequence[int]) -> list[str]:
+        """For each index the path, size and time of its file as they are now."""
+        root = os.path.abspath(self.root)  # noqa: PTH100 (a link stays the link that it is)
+        return [file_stamp(f"{root}/{self.ids[index]}") for index in indices]
+
 
 def open_folder(location: str, root: Path) -> ImageSet:
     """The images below `root`, in an order that depends on their names alone.
@@ -55,6 +62,7 @@ def open_folder(location: str, root: Path) -> ImageSet:
     number = {name: index for index, name in enumerate(classes)}
     labels = frozen_labels([number[folder.name] for folder, _ in rows])
     sizes = [(file.id, file.size) for _, file in rows]
+    files = _Files(root, ids)
     return ImageSet(
         location=location,
         kind="folder",
@@ -64,7 +72,8 @@ def open_folder(location: str, root: Path) -> ImageSet:
         labels=labels,
         parts=_parts([folder.part for folder, _ in rows]),
         fingerprint=fingerprint("folder", None, classes, ids, labels, sizes),
-        source=_Files(root, ids),
+        source=files,
+        stamps=files.stamps,
     )
 
 

@@ -23,6 +23,7 @@ PART_NAMES: Mapping[str, str] = MappingProxyType(
     {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 )
 Source = Callable[[int], "bytes | NDArray[np.uint8]"]
+Stamps = Callable[[Sequence[int]], Sequence[str]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,8 @@ class ImageSet:
         source: gives the encoded bytes, or grey pixels uint8 [H, W], of the image at an index.
         others: further label columns by name, in the order asked for; `target`, `classes` and
             `labels` are the main one.
+        stamps: gives for images at indices a text each that names file, place in it, size and time
+            as they are now (see `image_ids`); None where that cannot be had.
     """
 
     location: str
@@ -54,6 +57,7 @@ class ImageSet:
     fingerprint: str
     source: Source = field(repr=False)
     others: Mapping[str, Column] = field(default_factory=dict, repr=False)
+    stamps: Stamps | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """The number of images."""

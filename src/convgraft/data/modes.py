@@ -10,7 +10,7 @@ Bytes = NDArray[np.uint8]
 
 
 def to_rgb(image: Image.Image) -> Bytes:
-    """The image's pixels as uint8 [H, W, 3].
+    """The image's pixels as uint8 [H, W, 3], perhaps read-only.
 
     Transparency is laid on white, 16-bit grey is divided by 257, and integer or float grey of
     another range is brought to 0..255 (see `integer_grey` and `float_grey`).
@@ -25,7 +25,7 @@ def to_rgb(image: Image.Image) -> Bytes:
         return np.array(_lab_to_rgb(image))
     if image.has_transparency_data:
         return np.array(_on_white(image))
-    return np.array(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def sixteen_bit_grey(values: NDArray[np.integer]) -> Bytes:

@@ -20,6 +20,7 @@ from convgraft.data.imageset import (
 from convgraft.data.parquet_file import ParquetFile, open_file
 from convgraft.data.parquet_labels import check_columns, choose_target, read_column
 from convgraft.data.parquet_rows import ParquetRows
+from convgraft.data.parquet_stamps import ParquetStamps, stamps_known
 from convgraft.data.walk import visible
 from convgraft.errors import DataError
 
@@ -78,6 +79,7 @@ def open_parquet(
         parts=_parts(files),
         fingerprint=fingerprint("parquet", target, main.classes, ids, main.labels, sizes),
         source=ParquetRows(files, image),
+        stamps=ParquetStamps(files, image) if stamps_known(files, image) else None,
     )
     others = [read_column(location, files, name, gaps=gaps) for name in targets[1:]]
     for column in others:

@@ -21,7 +21,7 @@ CACHE_BYTES = 2**30
 
 
 @dataclass(frozen=True, eq=False)
-class _Group:
+class Group:
     """One row group: the unit in which Parquet is read. `first` counts rows over all files."""
 
     file: ParquetFile
@@ -41,7 +41,7 @@ class ParquetRows:
     def __init__(self, files: Sequence[ParquetFile], column: str) -> None:
         """Plan the row groups of `files`; nothing is read yet."""
         self._column = column
-        self._groups = _groups(files)
+        self._groups = row_groups(files)
         self._firsts = np.array([group.first for group in self._groups], dtype=np.int64)
         self._cache: OrderedDict[int, Any] = OrderedDict()
         self._lock = threading.Lock()
@@ -79,7 +79,7 @@ class ParquetRows:
             _, values = self._cache.popitem(last=False)
             held -= values.nbytes
 
-    def _read(self, group: _Group) -> Any:
+    def _read(self, group: Group) -> Any:
         import pyarrow as pa
         from pyarrow import parquet
 
@@ -92,23 +92,32 @@ class ParquetRows:
             raise DataError(f"{path} is a damaged Parquet file", found=found) from error
 
 
-def _groups(files: Sequence[ParquetFile]) -> tuple[_Group, ...]:
-    groups: list[_Group] = []
+def row_groups(files: Sequence[ParquetFile]) -> tuple[Group, ...]:
+    """The row groups of all files that are not empty, in the order of their rows."""
+    groups: list[Group] = []
     first = 0
     for file in files:
         first_of_file = first
         for number in range(file.metadata.num_row_groups):
             rows = file.metadata.row_group(number).num_rows
             if rows:
-                groups.append(_Group(file, number, first, first_of_file))
+                groups.append(Group(file, number, first, first_of_file))
             first += rows
     return tuple(groups)
+
+
+def path_beside(parquet: Path, path: str) -> Path | None:
+    """The file that a row's path names, or None where the path leads out of the file's folder."""
+    posix, windows = PurePosixPath(path), PureWindowsPath(path)
+    if posix.is_absolute() or windows.anchor or ".." in windows.parts:
+        return None
+    return parquet.parent / posix
 
 
 def _beside(parquet: Path, path: str | None, id: str) -> bytes:
     if not path:
         raise BrokenImage(id, "is empty (no bytes and no path)")
-    posix, windows = PurePosixPath(path), PureWindowsPath(path)
-    if posix.is_absolute() or windows.anchor or ".." in windows.parts:
+    beside = path_beside(parquet, path)
+    if beside is None:
         raise BrokenImage(id, f"has a path that leads out of its folder ({path!r})")
-    return (parquet.parent / posix).read_bytes()
+    return beside.read_bytes()

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchvision.transforms.v2 import functional
 
 from convgraft.data.broken import BrokenImage
 from convgraft.data.columns import Labels
 from convgraft.data.imageset import ImageSet
+from convgraft.data.resize import read_into
 from convgraft.errors import DataError, RunError
 
 IN_MEMORY_BYTES = 2 * 2**30
@@ -51,31 +51,6 @@ class Pixels:
         return {"": self.labels, **self.others}
 
 
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """Decodes the images at some positions of `indices` into the same rows of `canvas`."""
-
-    images: ImageSet
-    indices: tuple[int, ...]
-    canvas: NDArray[np.uint8]
-    strict: bool
-
-    def __call__(self, positions: Sequence[int]) -> dict[int, BrokenImage]:
-        broken: dict[int, BrokenImage] = {}
-        size = self.canvas.shape[-1]
-        for position in positions:
-            try:
-                pixels = self.images.read(self.indices[position])
-            except BrokenImage as error:
-                # A fresh one: the caught one keeps the file's bytes alive by its traceback.
-                broken[position] = BrokenImage(error.id, error.reason)
-                if self.strict:
-                    break
-            else:
-                self.canvas[position] = resized(pixels, size).numpy()
-        return broken
-
-
 def load_pixels(
     images: ImageSet,
     size: int,
@@ -87,8 +62,9 @@ def load_pixels(
 ) -> Pixels:
     """Decode images and resize them to `size` x `size`; the aspect is not kept.
 
-    An image of that size already is untouched; others are resized bilinearly with antialiasing.
-    The result does not depend on `workers`.
+    An image of that size already is untouched; others are resized bilinearly with antialiasing,
+    JPEGs that are much larger from a reduced scale (see `read_resized`). The result does not depend
+    on `workers`.
 
     Args:
         images: where to read from.
@@ -103,22 +79,94 @@ def load_pixels(
         DataError: `size` or an index is out of range, or every image is broken.
         RunError: the temporary file does not fit on the disk.
     """
+    chosen = chosen_images(images, size, indices)
+    canvas = new_canvas(len(chosen), size)
+    done = 0
+
+    def told(count: int) -> None:
+        nonlocal done
+        done += count
+        if on_progress is not None:
+            on_progress(done, len(chosen))
+
+    broken = fill_canvas(
+        canvas, images, dict(enumerate(chosen)), strict=strict, workers=workers, told=told
+    )
+    return pixels_of(images, chosen, canvas, broken)
+
+
+def chosen_images(images: ImageSet, size: int, indices: Sequence[int] | None) -> tuple[int, ...]:
+    """The indices asked for, all by default; raises `DataError` for what `load_pixels` refuses."""
     chosen = tuple(range(len(images)) if indices is None else map(int, indices))
-    _check(images, size, chosen)
-    job = _Job(images, chosen, _canvas(len(chosen), size), strict)
-    broken = _decode_all(job, workers, on_progress)
+    if size < 1:
+        raise DataError(f"the size {size} is too small", expected="1 pixel or more")
+    if chosen and not 0 <= min(chosen) <= max(chosen) < len(images):
+        raise DataError(
+            f"{images.location} has {len(images)} images",
+            expected=f"indices 0..{len(images) - 1}",
+            found=f"{min(chosen)}..{max(chosen)}",
+        )
+    return chosen
+
+
+def fill_canvas(
+    canvas: NDArray[np.uint8],
+    images: ImageSet,
+    rows: Mapping[int, int],
+    *,
+    strict: bool,
+    workers: int,
+    told: Callable[[int], None],
+) -> dict[int, BrokenImage]:
+    """Read images into rows of the canvas, by rising index, as files and row groups lie.
+
+    Args:
+        rows: by row of the canvas, the index of the image.
+        told: called in this thread with a number of further images that are done.
+
+    Returns the broken images by row. With `strict`, raises the first of them.
+    """
+    order = sorted(rows, key=lambda row: rows[row])
+    chunks = [order[start : start + CHUNK] for start in range(0, len(order), CHUNK)]
+
+    def read(chunk: Sequence[int]) -> dict[int, BrokenImage]:
+        return read_into(canvas, images, {row: rows[row] for row in chunk}, strict=strict)
+
+    broken: dict[int, BrokenImage] = {}
+    pool = ThreadPoolExecutor(max(workers, 1), thread_name_prefix="decode")
+    try:
+        for chunk, found in zip(chunks, pool.map(read, chunks), strict=True):
+            if found and strict:
+                raise next(iter(found.values()))
+            broken |= found
+            told(len(chunk))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return broken
+
+
+def pixels_of(
+    images: ImageSet,
+    chosen: Sequence[int],
+    canvas: NDArray[np.uint8],
+    broken: Mapping[int, BrokenImage],
+) -> Pixels:
+    """The rows of a filled canvas that are not broken, with their labels; the canvas is used up.
+
+    Raises `DataError` if every image is broken.
+    """
     if chosen and len(broken) == len(chosen):
         raise DataError(
             f"none of the {len(chosen)} images of {images.location} can be read",
             found=str(next(iter(broken.values()))),
         )
-    kept = [position for position in range(len(chosen)) if position not in broken]
-    rows = tuple(chosen[position] for position in kept)
-    others = {name: _labels(column.labels, rows) for name, column in images.others.items()}
+    kept = [row for row in range(len(chosen)) if row not in broken]
+    indices = tuple(chosen[row] for row in kept)
+    others = {name: _labels(column.labels, indices) for name, column in images.others.items()}
     return Pixels(
-        images=torch.from_numpy(_packed(job.canvas, kept)),
-        labels=_labels(images.labels, rows),
-        indices=rows,
+        images=torch.from_numpy(_packed(canvas, kept)),
+        labels=_labels(images.labels, indices),
+        indices=indices,
         broken=tuple(broken.values()),
         others=others,
     )
@@ -128,47 +176,8 @@ def _labels(labels: Labels, rows: Sequence[int]) -> torch.Tensor:
     return torch.from_numpy(labels[list(rows)])
 
 
-def _check(images: ImageSet, size: int, indices: Sequence[int]) -> None:
-    if size < 1:
-        raise DataError(f"the size {size} is too small", expected="1 pixel or more")
-    if indices and not 0 <= min(indices) <= max(indices) < len(images):
-        raise DataError(
-            f"{images.location} has {len(images)} images",
-            expected=f"indices 0..{len(images) - 1}",
-            found=f"{min(indices)}..{max(indices)}",
-        )
-
-
-def _decode_all(
-    job: _Job, workers: int, on_progress: Callable[[int, int], None] | None
-) -> dict[int, BrokenImage]:
-    """Broken images by position. Reads by rising index, as files and row groups lie."""
-    order = sorted(range(len(job.indices)), key=lambda position: job.indices[position])
-    chunks = [order[start : start + CHUNK] for start in range(0, len(order), CHUNK)]
-    broken: dict[int, BrokenImage] = {}
-    done = 0
-    pool = ThreadPoolExecutor(max(workers, 1), thread_name_prefix="decode")
-    try:
-        for chunk, found in zip(chunks, pool.map(job, chunks), strict=True):
-            if found and job.strict:
-                raise next(iter(found.values()))
-            broken |= found
-            done += len(chunk)
-            if on_progress is not None:
-                on_progress(done, len(order))
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return broken
-
-
-def resized(pixels: torch.Tensor, size: int) -> torch.Tensor:
-    """uint8 [3, H, W] to [3, size, size]; one of that size already is given back as it is."""
-    if tuple(pixels.shape[-2:]) == (size, size):
-        return pixels
-    return functional.resize(pixels, [size, size], antialias=True)
-
-
-def _canvas(count: int, size: int) -> NDArray[np.uint8]:
+def new_canvas(count: int, size: int) -> NDArray[np.uint8]:
+    """Room for uint8 [count, 3, size, size]; above `IN_MEMORY_BYTES` in a file without a name."""
     shape = (count, 3, size, size)
     needed = count * 3 * size * size
     if needed <= IN_MEMORY_BYTES:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from convgraft.report.study_verdict import HOW_COMPARED, comparison_table, study_verdict
 from convgraft.report.tables import markdown_table
-from convgraft.studies import ArmSummary, Interval, Ratio
+from convgraft.studies import ArmSummary, Comparison, Interval, Ratio
 
 TABLE_HEADER = (
     *("arm", "training images", "seeds", "test top-1, %", "error / best single"),
@@ -68,11 +69,24 @@ def _ratio(ratio: Ratio | None) -> str:
     return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
-def study_words(title: str, arms: Sequence[ArmSummary]) -> str:
-    """What did best at each number of training images, and by how much, as Markdown."""
+def study_words(
+    title: str,
+    arms: Sequence[ArmSummary],
+    comparisons: Sequence[Comparison] = (),
+    notes: Sequence[str] = (),
+) -> str:
+    """What did best at each number of training images, and by how much, as Markdown.
+
+    Args:
+        comparisons: arms against what they have to beat, from the predictions that were kept; the
+            verdict comes from them, and stands first.
+        notes: what else a reader has to know, e.g. which arms failed.
+    """
     limits = dict.fromkeys(arm.limit for arm in arms)
     parts = [_words([arm for arm in arms if arm.limit == limit]) for limit in limits]
-    return "\n\n".join([f"# {title}", *parts, HOW]) + "\n"
+    compared = [comparison_table(comparisons), HOW_COMPARED] if comparisons else []
+    verdict = study_verdict(comparisons)
+    return "\n\n".join([f"# {title}", *verdict, *notes, *parts, *compared, HOW]) + "\n"
 
 
 def _words(arms: Sequence[ArmSummary]) -> str:

@@ -88,6 +88,17 @@ class Survey:
             return next((tap for tap in self.taps if tap.kind == name), None)
         return None
 
+    @property
+    def side_taps(self) -> tuple[Tap, ...]:
+        """What a side head reads by default: every block and the features.
+
+        Where a network has few blocks, its activations stand for them.
+        """
+        blocks = tuple(tap for tap in self.taps if tap.kind in ("block", "features"))
+        if len(blocks) < 4:
+            return tuple(t for t in self.taps if t.kind in ("activation", "block", "features"))
+        return blocks
+
     def tap(self, name: str) -> Tap:
         """As `find`; raises SourceError with near misses where there is none."""
         found = self.find(name)

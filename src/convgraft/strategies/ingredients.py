@@ -124,7 +124,7 @@ class Ingredients:
 
         Where a network has few blocks, its activations stand for them.
         """
-        return self.selected(name) if self.options.taps else _blocks(self.surveys[name].taps)
+        return self.selected(name) if self.options.taps else self.surveys[name].side_taps
 
     def selected(self, name: str) -> tuple[Tap, ...]:
         """The taps that the options select in a source."""
@@ -146,13 +146,6 @@ class Ingredients:
         """Raise UsageError unless a condition holds."""
         if not condition:
             raise UsageError(what, expected=expected, found=found)
-
-
-def _blocks(taps: Sequence[Tap]) -> tuple[Tap, ...]:
-    blocks = tuple(tap for tap in taps if tap.kind in ("block", "features"))
-    if len(blocks) < 4:
-        return tuple(tap for tap in taps if tap.kind in ("activation", "block", "features"))
-    return blocks
 
 
 def source_names(count: int) -> list[str]:

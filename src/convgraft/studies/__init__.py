@@ -1,14 +1,18 @@
 """Studies: arms, designs, baselines and their results on one protocol."""
 
 from convgraft.studies.arms import BASELINES, Arm, average_of, baseline_arms
+from convgraft.studies.comparison import Comparison, compare_arms
 from convgraft.studies.design import Design, arm_of_plan, build_arm, random_front, untrained
+from convgraft.studies.failures import failures, finished
 from convgraft.studies.gates import wire_gates
+from convgraft.studies.predictions import Predictions
 from convgraft.studies.presets import STUDIES, find_study
 from convgraft.studies.results import Row, best_val, measure_row
 from convgraft.studies.runner import Cell, run_study
+from convgraft.studies.statistics import Interval
 from convgraft.studies.store import StudyStore
 from convgraft.studies.study import Entry, Study, StudyArm, entries, taking
-from convgraft.studies.summary import ArmSummary, Interval, Ratio, summarise
+from convgraft.studies.summary import ArmSummary, Ratio, summarise
 from convgraft.studies.trained import Trained, train_arm
 
 __all__ = [
@@ -17,9 +21,11 @@ __all__ = [
     "Arm",
     "ArmSummary",
     "Cell",
+    "Comparison",
     "Design",
     "Entry",
     "Interval",
+    "Predictions",
     "Ratio",
     "Row",
     "Study",
@@ -31,8 +37,11 @@ __all__ = [
     "baseline_arms",
     "best_val",
     "build_arm",
+    "compare_arms",
     "entries",
+    "failures",
     "find_study",
+    "finished",
     "measure_row",
     "random_front",
     "run_study",

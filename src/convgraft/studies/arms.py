@@ -16,7 +16,7 @@ from convgraft.sources import Source
 from convgraft.strategies import STRATEGIES, Ingredients
 from convgraft.training import PRESETS, FreezePolicy, Loss
 
-BASELINES = ("probe", "finetune")
+PROBE, FINETUNE = BASELINES = ("probe", "finetune")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ def baseline_arms(given: Ingredients, tuned: FreezePolicy | None = None) -> list
     for baseline in BASELINES:
         strategy = STRATEGIES[baseline]
         preset = PRESETS[strategy.freeze]
-        policy = tuned if tuned and baseline == "finetune" else preset
+        policy = tuned if tuned and baseline == FINETUNE else preset
         for name in given.sources:
             sources = {name: given.sources[name]}
             plan = strategy.write(replace(given, sources=sources))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from convgraft.compose import Composite, cost
-from convgraft.training import FitResult, Metrics, Task, evaluate
+from convgraft.studies.predictions import predictions_of
+from convgraft.training import FitResult, Metrics, Task, answer_part
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,21 @@ def measure_row(
     seconds: float,
     val: float | None = None,
     trainable: int = 0,
+    frozen: Collection[str] = (),
+    keep: Path | None = None,
 ) -> Row:
-    """Evaluate an arm's answers on the test part; its only look at it."""
+    """Evaluate an arm's answers on the test part; its only look at it.
+
+    Args:
+        frozen: paths of the networks that training has not changed: what they make of images may
+            be stored already.
+        keep: file for the predictions that the result comes from; none by default.
+    """
     plan = composite.plan
-    found = evaluate(composite, task.pixels("test", reader=arm))
+    answered = answer_part(composite, task, "test", frozen, reader=arm)
+    found = answered.metrics()
+    if keep is not None:
+        predictions_of(composite, answered, task).save(keep)
     columns = {plan.column(name): found[name] for name in plan.answers if plan.column(name)}
     spent = cost(composite)
     return Row(

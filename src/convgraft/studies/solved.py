@@ -9,7 +9,7 @@ from convgraft.errors import UsageError
 from convgraft.layers import ADAPTERS
 from convgraft.plan.values import LEARNED_HEADS
 from convgraft.studies.arms import Arm
-from convgraft.training import PRESETS, Task, start_adapters, start_heads
+from convgraft.training import PRESETS, Task, start_adapters, start_ridge_heads
 from convgraft.training.ridge_heads import RIDGE
 
 
@@ -50,8 +50,9 @@ def solve_arm(
 ) -> tuple[Composite, dict[str, float]]:
     """The network of an arm, solved from all training images, and the penalties of its heads."""
     network = compose(arm.plan, arm.sources, seed=seed)
-    pixels = task.pixels("train")
-    start_adapters(network, pixels.images, count=len(pixels), on_progress=on_progress)
-    penalties = start_heads(network, pixels, seed, on_progress)
+    count = len(task.split.train)
+    images = lambda: task.pixels("train").images  # noqa: E731 - asked for by adapters alone
+    start_adapters(network, images, count=count, on_progress=on_progress)
+    penalties = start_ridge_heads(network, task, seed, on_progress)
     keep = arm.loss.keep if arm.loss and arm.loss.keep else arm.plan.answers
     return keep_answers(network, keep).eval(), penalties

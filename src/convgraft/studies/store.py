@@ -1,7 +1,8 @@
 """A study's folder: one line a result, appended and never changed, so that work can go on.
 
 study.json      the configuration; another one is refused
-results.jsonl   a line for each arm of each cell
+results.jsonl   a line for each arm of each cell; an arm that failed has one that says so
+predictions/    CELL/ARM.safetensors: what each arm made of every test image
 state/          checkpoints, and networks that an average vote waits for
 """
 
@@ -18,9 +19,11 @@ from torch import Tensor
 
 from convgraft.compose import Composite
 from convgraft.errors import ArtifactError
+from convgraft.studies.failures import FAILED, failures, finished
 from convgraft.studies.lines import Line, append_line, differing, read_lines
+from convgraft.studies.predictions import Predictions
 
-CONFIG, RESULTS, STATE = "study.json", "results.jsonl", "state"
+CONFIG, RESULTS, STATE, PREDICTIONS = "study.json", "results.jsonl", "state", "predictions"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +31,8 @@ class StudyStore:
     """A claimed folder.
 
     Attributes:
-        lines: every result that lies there, in the order in which they came.
+        lines: every line that lies there, of results and of failures, in the order in which they
+            came.
     """
 
     folder: Path
@@ -55,13 +59,45 @@ class StudyStore:
 
     def find(self, cell: str, arm: str) -> Line | None:
         """An arm's result in a cell; None where there is none yet."""
-        found = (line for line in self.lines if (line["cell"], line["arm"]) == (cell, arm))
+        found = (
+            line for line in finished(self.lines) if (line["cell"], line["arm"]) == (cell, arm)
+        )
         return next(found, None)
+
+    def check_epochs(self, epochs: Mapping[str, int]) -> None:
+        """Whether results took as many epochs as are asked for by cell; raises ArtifactError."""
+        for line in finished(self.lines):
+            asked = epochs.get(line["cell"], line["epochs"])
+            if line["epochs"] != asked:
+                raise ArtifactError(
+                    f'"{self.folder}" has results of {line["cell"]} with other epochs',
+                    expected=f"{line['epochs']} epochs",
+                    found=str(asked),
+                    hint="the epochs that made them, or another --out",
+                )
 
     def append(self, line: Line) -> None:
         """Write a result; it is on the disk when this returns."""
         append_line(self.folder / RESULTS, line)
         self.lines.append(line)
+
+    def append_failure(self, line: Line) -> None:
+        """Write that an arm failed, unless its last line says just that."""
+        told = {(one["cell"], one["arm"], one[FAILED]) for one in failures(self.lines)}
+        if (line["cell"], line["arm"], line[FAILED]) not in told:
+            self.append(line)
+
+    def predictions_path(self, cell: str, arm: str) -> Path:
+        """Where an arm's predictions lie."""
+        return self.folder / PREDICTIONS / cell / f"{arm}.safetensors"
+
+    def predictions(self, cell: str, arm: str) -> Predictions | None:
+        """What an arm made of a cell's test images; None where that was not kept.
+
+        Raises ArtifactError where the file cannot be read.
+        """
+        path = self.predictions_path(cell, arm)
+        return Predictions.load(path) if path.is_file() else None
 
     def checkpoint(self, cell: str, arm: str) -> Path:
         """Where an arm's training state lies while it trains."""

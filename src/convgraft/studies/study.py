@@ -12,8 +12,8 @@ from convgraft.strategies.ensemble import vote_plan
 from convgraft.studies.arms import BASELINES, Arm, baseline_arms
 from convgraft.studies.design import Design, build_arm, untrained
 from convgraft.training import PRESETS, read_policy
+from convgraft.training.policies import FROZEN_PRESETS
 
-FROZEN_PRESETS = ("heads-only", "adapters-only")  # under which no source learns
 OWN = "own"  # the baseline that is not trained: each network's own answer
 
 

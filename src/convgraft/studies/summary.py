@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-CONFIDENCE = 0.95
-RESAMPLES = 10_000
+from convgraft.studies.failures import finished
+from convgraft.studies.statistics import CONFIDENCE, RESAMPLES, Interval, student_interval
+
+BEST, AVERAGE = "best", "average"
 SINGLES = ("finetune", "probe", "own")  # the first that a study has is what arms must beat
 
 Line = Mapping[str, Any]
 Key = tuple[int | None, int]  # limit and seed
-Reference = tuple[str, Mapping[Key, float]]  # its name, and its error in every cell
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value and where it lies with 95 % confidence; without bounds where one seed tells it."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
+_Errors = tuple[str, Mapping[Key, float]]  # whose, and by cell
 
 
 @dataclass(frozen=True)
@@ -71,19 +63,20 @@ class ArmSummary:
 
 
 def summarise(lines: Sequence[Line]) -> list[ArmSummary]:
-    """Every arm at every limit, limits rising, arms in the order in which they first came."""
-    limits = sorted({line["limit"] for line in lines}, key=lambda x: (x is None, x or 0))
+    """Every arm at every limit, limits rising, arms in the order in which they first came.
+
+    Lines of arms that failed are left out.
+    """
     found: list[ArmSummary] = []
-    for limit in limits:
-        here = [line for line in lines if line["limit"] == limit]
-        single, vote = _references(here)
+    for here in by_limit(lines):
+        single, vote = ((name, _errors(theirs)) for name, theirs in references(here))
         for arm in dict.fromkeys(line["arm"] for line in here):
             own = [line for line in here if line["arm"] == arm]
             found.append(_summary(own, single, vote))
     return found
 
 
-def _summary(own: Sequence[Line], single: Reference, vote: Reference) -> ArmSummary:
+def _summary(own: Sequence[Line], single: _Errors, vote: _Errors) -> ArmSummary:
     def mean(key: str) -> float:
         return fmean(line[key] for line in own)
 
@@ -104,14 +97,23 @@ def _summary(own: Sequence[Line], single: Reference, vote: Reference) -> ArmSumm
     )
 
 
-def _references(lines: Sequence[Line]) -> tuple[Reference, Reference]:
-    """The errors, by cell, of the best single network and of the average vote."""
-    kinds = {line["baseline"] for line in lines if line["kind"] == "baseline"}
+def by_limit(lines: Sequence[Line]) -> list[list[Line]]:
+    """The results at each number of training images, numbers rising, all images last."""
+    done = finished(lines)
+    limits = sorted({line["limit"] for line in done}, key=lambda x: (x is None, x or 0))
+    return [[line for line in done if line["limit"] == limit] for limit in limits]
+
+
+def references(lines: Sequence[Line]) -> tuple[tuple[str, list[Line]], tuple[str, list[Line]]]:
+    """What arms have to beat: name and results of the best single network, and of the average vote.
+
+    The best single network is another one in every cell, chosen by validation top-1.
+    """
+    kinds = {line["baseline"] for line in lines if line["kind"] in ("baseline", AVERAGE)}
     kind = next((name for name in SINGLES if name in kinds), "")
     singles = [ln for ln in lines if ln["kind"] == "baseline" and ln["baseline"] == kind]
     votes = [ln for ln in lines if ln["kind"] == "average" and ln["baseline"] == kind]
-    best = _errors(best_by_validation(singles))
-    return (f"best {kind}", best), (f"average-{kind}", _errors(votes))
+    return (f"{BEST} {kind}", best_by_validation(singles)), (f"{AVERAGE}-{kind}", votes)
 
 
 def best_by_validation(singles: Sequence[Line]) -> list[Line]:
@@ -137,16 +139,6 @@ def _ratio(own: Mapping[Key, float], against: str, other: Mapping[Key, float]) -
         return None
     ratio = paired_ratio([own[key] for key in shared], [other[key] for key in shared])
     return Ratio(against, ratio, len(shared))
-
-
-def student_interval(values: Sequence[float]) -> Interval:
-    """The mean and its 95 % interval by Student's t; for shares, within 0 and 1."""
-    mean = fmean(values)
-    if len(values) < 2:
-        return Interval(mean)
-    spread = stdev(values) / len(values) ** 0.5
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * spread
-    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
 def paired_ratio(own: Sequence[float], other: Sequence[float], *, seed: int = 0) -> Interval:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,21 @@ from convgraft.studies.gates import wire_gates
 from convgraft.studies.results import best_val
 from convgraft.studies.solved import solve_arm
 from convgraft.training import (
+    PRESETS,
     FitOptions,
+    FitResult,
+    FreezePolicy,
     Task,
-    evaluate,
+    evaluate_part,
     fit,
     start_adapters,
-    start_heads,
+    start_ridge_heads,
     task_loss,
 )
-from convgraft.training.voting import fit_votes
+from convgraft.training.at_rest import EXACT
+from convgraft.training.options import AUTO
+from convgraft.training.policies import FROZEN_PRESETS
+from convgraft.training.voting import fit_votes, fitted_heads
 
 SOLVED = ("adapters.", "heads.")  # where the weights are that least squares fill in
 
@@ -32,6 +38,7 @@ class Trained:
     """A trained arm, before its test.
 
     Attributes:
+        frozen: paths of the networks that training has not changed, e.g. `sources.a`.
         notes: its curve, chosen epoch, seconds, freeze rules, gates and votes: what its
             `metrics.json` says.
     """
@@ -39,6 +46,7 @@ class Trained:
     arm: Arm
     composite: Composite
     notes: Mapping[str, Any]
+    frozen: frozenset[str] = frozenset()
 
 
 def train_arm(
@@ -54,11 +62,12 @@ def train_arm(
     Args:
         checkpoint: as of `convgraft.training.fit`; it stays there when all is done.
     """
+    options = settled(options, arm.policy)
     if arm.solved:
         return _solved(arm, task, options, on_progress)
     network = compose(arm.plan, arm.sources, seed=options.seed)
-    start_adapters(network, task.pixels("train").images, on_progress=on_progress)
-    start_heads(network, task.pixels("train"), options.seed, on_progress)
+    start_adapters(network, lambda: task.pixels("train").images, on_progress=on_progress)
+    start_ridge_heads(network, task, options.seed, on_progress)
     result = fit(
         network,
         task,
@@ -72,7 +81,7 @@ def train_arm(
     notes = {
         "arm": arm.name,
         "finished": not result.interrupted,
-        "val": best_val(result),
+        "val": _val(result, task),
         "best_epoch": result.best_epoch,
         "seconds": result.seconds,
         "trainable": sum(p.numel() for name, p in weights if name in result.learned),
@@ -80,12 +89,30 @@ def train_arm(
         "loss": str(arm.loss or task_loss(arm.plan)),
         "loss_name": arm.loss.name if arm.loss else "task",
         "curve": [dict(epoch) for epoch in result.curve],
+        "frozen": sorted(result.frozen),
+        "augment": options.augment,
     }
     if gates := wire_gates(result.composite):
         notes["gates"] = gates
     if not result.interrupted:
-        notes |= _voted(result.composite, task, options)
-    return Trained(arm, result.composite, notes)
+        notes |= _voted(result.composite, task, options, result.frozen)
+    return Trained(arm, result.composite, notes, result.frozen)
+
+
+def _val(result: FitResult, task: Task) -> float | None:
+    """Validation top-1 of the epoch that was kept, by the network as it is saved."""
+    rounded = task.cache is not None and task.cache.dtype != EXACT
+    if not rounded or result.best_epoch < 0:
+        return best_val(result)
+    return evaluate_part(result.composite, task, "val")[result.composite.plan.answer].top1
+
+
+def settled(options: FitOptions, policy: FreezePolicy) -> FitOptions:
+    """The options with `augment="auto"` decided: what is frozen gains little from augmentation."""
+    if options.augment != AUTO:
+        return options
+    frozen = policy.name in FROZEN_PRESETS and policy == PRESETS[policy.name]
+    return replace(options, augment="none" if frozen else "light")
 
 
 def _solved(
@@ -99,10 +126,11 @@ def _solved(
     network, penalties = solve_arm(arm, task, options.seed, on_progress)
     seconds = time.monotonic() - began
     weights = network.named_parameters()
+    frozen = frozenset(f"sources.{name}" for name in arm.sources)
     notes = {
         "arm": arm.name,
         "finished": True,
-        "val": evaluate(network, task.pixels("val"))[network.plan.answer].top1,
+        "val": evaluate_part(network, task, "val", frozen)[network.plan.answer].top1,
         "best_epoch": -1,
         "seconds": seconds,
         "trainable": sum(p.numel() for name, p in weights if name.startswith(SOLVED)),
@@ -111,15 +139,20 @@ def _solved(
         "loss_name": "ridge",
         "curve": [],
         "penalties": penalties,
-        **_voted(network, task, options),
+        "frozen": sorted(frozen),
+        **_voted(network, task, options, frozen),
     }
-    return Trained(arm, network, notes)
+    return Trained(arm, network, notes, frozen)
 
 
-def _voted(composite: Composite, task: Task, options: FitOptions) -> dict[str, Any]:
+def _voted(
+    composite: Composite, task: Task, options: FitOptions, frozen: frozenset[str]
+) -> dict[str, Any]:
     """Fit the votes that have numbers, on validation; what they came to, and what it is worth."""
-    pixels = task.pixels("val")
-    votes = fit_votes(composite, pixels, seed=options.seed)
-    if not votes:
+    if not fitted_heads(composite):
         return {}
-    return {"votes": votes, "val": evaluate(composite, pixels)[composite.plan.answer].top1}
+    votes = fit_votes(composite, task.pixels("val"), seed=options.seed)
+    return {
+        "votes": votes,
+        "val": evaluate_part(composite, task, "val", frozen)[composite.plan.answer].top1,
+    }

@@ -1,10 +1,11 @@
 """Training: what learns (freeze policies), towards what (losses), how (options), and the fit."""
 
+from convgraft.training.at_rest import answer_part, at_rest, evaluate_part, start_ridge_heads
 from convgraft.training.check import check_fit, class_counts
-from convgraft.training.evaluate import answers, evaluate
+from convgraft.training.evaluate import Answered, answered, answers, evaluate
 from convgraft.training.fit import FitResult, fit
 from convgraft.training.freeze import Freeze, work_out
-from convgraft.training.metrics import Metrics, measure
+from convgraft.training.metrics import Metrics, measure, measure_probabilities
 from convgraft.training.objective import Loss, Objective, Term, task_loss
 from convgraft.training.options import FitOptions
 from convgraft.training.policies import PRESETS, FreezePolicy, Phase, Rule, one_phase
@@ -15,6 +16,7 @@ from convgraft.training.task import Task
 
 __all__ = [
     "PRESETS",
+    "Answered",
     "FitOptions",
     "FitResult",
     "Freeze",
@@ -26,16 +28,22 @@ __all__ = [
     "Rule",
     "Task",
     "Term",
+    "answer_part",
+    "answered",
     "answers",
+    "at_rest",
     "check_fit",
     "class_counts",
     "evaluate",
+    "evaluate_part",
     "fit",
     "measure",
+    "measure_probabilities",
     "one_phase",
     "read_policy",
     "start_adapters",
     "start_heads",
+    "start_ridge_heads",
     "task_loss",
     "work_out",
 ]

@@ -25,6 +25,8 @@ class Constant(nn.Module):
 
     def forward(self, losses: Sequence[Tensor], shared: Tensor | None) -> Tensor:
         """The sum of scalars."""
+        if len(losses) == 1:
+            return losses[0]
         return torch.stack(list(losses)).sum()
 
     def shares(self) -> list[float]:

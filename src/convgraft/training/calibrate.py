@@ -13,10 +13,12 @@ from collections.abc import Callable, Collection
 import torch
 from torch import Tensor, nn
 
+from convgraft.cache.memory_format import fastest_format
+from convgraft.cache.steady import steady_nodes
+from convgraft.cache.stored import StoredValues
 from convgraft.compose import Composite
+from convgraft.data import Pixels
 from convgraft.training.evaluate import answers
-from convgraft.training.memory_format import fastest_format
-from convgraft.training.steady import steady_nodes
 
 _Norm = nn.modules.batchnorm._BatchNorm
 
@@ -40,17 +42,21 @@ def _norms(composite: Composite, head: str) -> list[str]:
 
 def calibrate(
     composite: Composite,
-    images: Tensor,
+    images: Tensor | Pixels | StoredValues,
     norms: Collection[str],
     on_progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Set the running statistics of those norms to the exact ones over `images`, in place.
 
     Args:
-        images: [N, 3, S, S] as the composite takes them.
+        images: as the composite takes them, or the stored values that its rest takes.
     """
+    if not norms:
+        return
     sums = {path: _Moments() for path in norms}
-    layout = fastest_format(composite)  # found by a trial that must not be counted
+    layout = torch.contiguous_format
+    if not isinstance(images, StoredValues):
+        layout = fastest_format(composite)  # found by a trial that must not be counted
     hooks = [
         composite.get_submodule(path).register_forward_pre_hook(moments.add)
         for path, moments in sums.items()

@@ -16,6 +16,7 @@ from torch import Tensor
 from convgraft.compose import Composite
 from convgraft.training.freeze import Freeze
 from convgraft.training.module import FitModule, trainable_state
+from convgraft.training.steps import StepCallback
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _KEPT = ("epoch", "blind", "picked", "seconds", "weights", "curve", "_stage_began")
@@ -72,12 +73,7 @@ class BestWeights(lit.Callback):
         if self.blind or self._enters_blind or self.epoch < 0 or self._beats(newest, self.epoch):
             self.epoch, self.blind = newest, self._enters_blind
             self.picked = max(self.judged, key=lambda name: _rank(scores[name]))
-            state = pl_module.composite.state_dict()
-            self.weights = {
-                name: tensor.detach().cpu().clone()
-                for name, tensor in state.items()
-                if name in self._changing
-            }
+            self.weights = _copies(pl_module.composite, sorted(self._changing))
         self.seconds += time.monotonic() - self._began
 
     def on_train_epoch_start(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
@@ -109,6 +105,16 @@ class BestWeights(lit.Callback):
             setattr(self, name, state_dict[name])
 
 
+def _copies(composite: Composite, names: Sequence[str]) -> dict[str, Tensor]:
+    """Some tensors of a network on the CPU, without a walk through all that is frozen."""
+    found: dict[str, Tensor] = {}
+    for name in names:
+        path, _, own = name.rpartition(".")
+        tensor: Tensor = getattr(composite.get_submodule(path), own)
+        found[name] = tensor.detach().to("cpu", copy=True)
+    return found
+
+
 def _rank(score: Mapping[str, float]) -> tuple[float, float]:
     return score["top1"], -score["nll"]
 
@@ -129,15 +135,15 @@ class Checkpoint(lit.Callback):
         part.replace(self.path)
 
 
-class StepProgress(lit.Callback):
+class StepProgress(StepCallback):
     """Tells how many of all steps are done, `before` of them in earlier stages."""
 
     def __init__(self, report: Callable[[int, int], None], before: int, total: int) -> None:
         self.report, self.before, self.total = report, before, total
 
-    def on_train_batch_end(self, trainer: lit.Trainer, *args: Any, **kwargs: Any) -> None:
+    def on_step_end(self, done: int) -> None:
         """One step more."""
-        self.report(self.before + trainer.global_step, self.total)
+        self.report(self.before + done, self.total)
 
 
 class OutOfPatience(Exception):  # noqa: N818 - it is no error
@@ -148,7 +154,7 @@ class Interrupted(Exception):  # noqa: N818 - it is no error
     """Somebody asked the fit to stop; what was reached is kept."""
 
 
-class StopWhenAsked(lit.Callback):
+class StopWhenAsked(StepCallback):
     """Ends the fit after the batch in which Ctrl-C or SIGTERM came."""
 
     def __init__(self) -> None:
@@ -173,14 +179,12 @@ class StopWhenAsked(lit.Callback):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _stop(self) -> None:
+    def on_scored(self) -> None:
+        """Stop here if asked."""
         if self.asked:
             raise Interrupted
 
-    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
+    def on_step_end(self, done: int) -> None:
         """Stop here if asked."""
-        self._stop()
-
-    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """Stop here if asked."""
-        self._stop()
+        if self.asked:
+            raise Interrupted

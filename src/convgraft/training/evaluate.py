@@ -2,37 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from convgraft.cache.memory_format import fastest_format, laid_out
+from convgraft.cache.stored import StoredValues
 from convgraft.compose import Composite
 from convgraft.data import MISSING, Pixels
 from convgraft.errors import RunError
-from convgraft.training.memory_format import fastest_format, laid_out
 from convgraft.training.metrics import Metrics, measure
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """What a composite answered to labelled images.
+
+    Attributes:
+        indices: which images of their `ImageSet` these are, [N].
+        logits: by answer, [N, classes].
+        about: by answer, the label column that it is about; answers about no column there is are
+            left out.
+        labels: by column, int64 [N]; -1 is missing.
+    """
+
+    indices: tuple[int, ...]
+    logits: Mapping[str, Tensor]
+    about: Mapping[str, str]
+    labels: Mapping[str, Tensor]
+
+    def metrics(self) -> dict[str, Metrics]:
+        """Metrics of every answer, over images whose label is known; raises RunError for none."""
+        return {
+            name: _measure(column, self.logits[name], self.labels[column])
+            for name, column in self.about.items()
+        }
 
 
 @torch.inference_mode()
 def answers(
     composite: Composite,
-    images: Tensor,
+    images: Tensor | Pixels | StoredValues,
     *,
     batch_size: int = 128,
     layout: torch.memory_format | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Tensor]:
-    """Logits [N, classes] of every answer, for images [N, 3, S, S]; the mode is as before after."""
+    """Logits [N, classes] of every answer; the mode is as before after.
+
+    Args:
+        images: [N, 3, S, S], or for the rest of a composite what its frozen part made of them.
+    """
     device = next(composite.parameters()).device
     was_training = composite.training
     composite.eval()
-    layout = layout or fastest_format(composite)
+    images = images.images if isinstance(images, Pixels) else images
+    stored = isinstance(images, StoredValues)
+    layout = layout or (torch.contiguous_format if stored else fastest_format(composite))
     collected: dict[str, list[Tensor]] = {name: [] for name in composite.plan.answers}
     try:
         for start in range(0, len(images), batch_size):
-            batch = laid_out(images[start : start + batch_size].to(device), layout)
-            outputs = composite(batch)
+            rows = slice(start, min(start + batch_size, len(images)))
+            batch = (
+                images.inputs(torch.arange(rows.start, rows.stop)) if stored else (images[rows],)
+            )
+            outputs = composite(*(laid_out(value.to(device), layout) for value in batch))
             for name, logits in collected.items():
                 logits.append(outputs[name].float().cpu())
             if on_progress:
@@ -44,21 +80,29 @@ def answers(
 
 def evaluate(
     composite: Composite,
-    pixels: Pixels,
+    pixels: Pixels | StoredValues,
     *,
     batch_size: int = 128,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Metrics]:
     """Metrics of every answer about a label column there is, over images whose label is known."""
+    return answered(composite, pixels, batch_size=batch_size, on_progress=on_progress).metrics()
+
+
+def answered(
+    composite: Composite,
+    pixels: Pixels | StoredValues,
+    *,
+    batch_size: int = 128,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Answered:
+    """Every answer to the images, and their labels; raises RunError where there are no images."""
     if not len(pixels.labels):
         raise RunError("there are no images to evaluate on")
-    found = answers(composite, pixels.images, batch_size=batch_size, on_progress=on_progress)
+    found = answers(composite, pixels, batch_size=batch_size, on_progress=on_progress)
     columns = {name: composite.plan.column(name) for name in found}
-    return {
-        name: _measure(column, found[name], pixels.columns[column])
-        for name, column in columns.items()
-        if column in pixels.columns
-    }
+    about = {name: column for name, column in columns.items() if column in pixels.columns}
+    return Answered(tuple(map(int, pixels.indices)), found, about, pixels.columns)
 
 
 def _measure(column: str, logits: Tensor, labels: Tensor) -> Metrics:

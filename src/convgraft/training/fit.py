@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from convgraft.training.objective import Loss, task_loss
 from convgraft.training.options import FitOptions
 from convgraft.training.policies import FreezePolicy
 from convgraft.training.stage_runner import StageRunner
-from convgraft.training.stages import plan_stages
+from convgraft.training.stages import Stage, plan_stages
 from convgraft.training.task import Task
 
 
@@ -30,6 +30,7 @@ class FitResult:
         composite: with the weights of the best epoch, in evaluation mode.
         freeze: what was frozen in the last stage, and every weight's rate there.
         learned: names of the weights that learned in any stage.
+        frozen: paths of the networks that no stage has changed, e.g. `sources.a`.
         curve: per epoch its training loss and each answer's validation top-1 and NLL.
         best_epoch: the chosen epoch, from 0; -1 where the fit was stopped before its first end.
         seconds: time spent in whole epochs and in getting ready for them, also in earlier calls
@@ -40,6 +41,7 @@ class FitResult:
     composite: Composite
     freeze: Freeze
     learned: frozenset[str]
+    frozen: frozenset[str]
     curve: tuple[Mapping[str, Any], ...]
     best_epoch: int
     seconds: float
@@ -90,11 +92,22 @@ def fit(
         composite=_kept(trained, loss, best.picked).eval(),
         freeze=stages[-1].freeze,
         learned=frozenset(n for s in stages for n, rate in s.freeze.rates.items() if rate > 0),
+        frozen=_frozen(composite, stages),
         curve=tuple(best.curve),
         best_epoch=best.epoch,
         seconds=best.seconds,
         interrupted=interrupted,
     )
+
+
+def _frozen(composite: Composite, stages: Sequence[Stage]) -> frozenset[str]:
+    """The networks that every stage holds, and lets no weight of learn."""
+    roots = {f"sources.{ref.name}" for ref in composite.plan.sources}
+    for stage in stages:
+        learned = [name for name, rate in stage.freeze.rates.items() if rate > 0]
+        roots &= stage.freeze.held
+        roots -= {root for root in roots if any(n.startswith(f"{root}.") for n in learned)}
+    return frozenset(roots)
 
 
 def _kept(trained: Composite, loss: Loss, picked: str) -> Composite:

@@ -1,53 +1,164 @@
-"""What a trainer draws its batches from."""
+"""What a trainer draws its batches from.
+
+A trainer's own work around a batch costs more than a step of a head on stored values. So for the
+trainer a whole epoch is one batch, and the module goes through the steps in it by itself.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Sized
+from typing import Any, Protocol
 
+import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from convgraft.data import EpochSampler, PixelDataset, Pixels, augmentation
+from convgraft.data.seeding import shuffled
 from convgraft.errors import DataError
-from convgraft.training.frozen_part import Stored
 from convgraft.training.options import FitOptions
 
 EVALUATION_BATCH = 128
+READ_BYTES = 2**21  # of several batches that are read as one: what is read stays in the caches
+
+Batch = tuple[tuple[Tensor, ...], dict[str, Tensor]]
 
 
-def check_images(train: Pixels, val: Pixels) -> None:
+class StoredValues(Protocol):
+    """What the frozen part of a composite made of images, and their labels."""
+
+    def __len__(self) -> int:
+        """The number of images."""
+        ...
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next batches are for: values may be of several views."""
+        ...
+
+    def batch(self, rows: Tensor) -> Batch:
+        """Values of the images at some rows (int64 [N]), and their labels [N] by column."""
+        ...
+
+
+def check_images(train: Sized, val: Sized) -> None:
     """Raise DataError where there are too few images to train or to validate on."""
-    for part, pixels, least in (("training", train, 2), ("validation", val, 1)):
-        if len(pixels.labels) < least:
+    for part, images, least in (("training", train, 2), ("validation", val, 1)):
+        if len(images) < least:
             raise DataError(
                 f"there are too few {part} images",
                 expected=f"at least {least}",
-                found=str(len(pixels.labels)),
+                found=str(len(images)),
             )
 
 
-def loader(
-    data: Pixels | Stored, options: FitOptions, *, shuffle: bool, seed: int
-) -> DataLoader[Any]:
+def loader(data: Pixels | StoredValues, options: FitOptions, *, shuffle: bool, seed: int) -> Epochs:
     """Batches of (inputs, labels by column): shuffled and augmented for training, or in order."""
-    count = len(data)
-    size = options.batch_size if shuffle else EVALUATION_BATCH
-    dataset: Any = data
-    if isinstance(data, Pixels):
-        augment = augmentation(options.augment, data.images.shape[-1]) if shuffle else None
-        dataset = PixelDataset(data, range(count), augment=augment, seed=seed)
-    workers = options.workers if shuffle and isinstance(data, Pixels) else 0
-    return DataLoader(
-        dataset,
-        batch_size=size,
-        sampler=EpochSampler(count, seed=seed, shuffle=shuffle),
-        collate_fn=None if isinstance(data, Pixels) else _as_it_is,
+    if not isinstance(data, Pixels):
+        return _OfRows(data, options, shuffle=shuffle, seed=seed)
+    if not shuffle or options.augment == "none":
+        return _OfRows(_Images(data), options, shuffle=shuffle, seed=seed)
+    return _Augmented(data, options, seed=seed)
+
+
+class Epochs:
+    """The batches of every epoch. As an iterable for a trainer it has one item: itself.
+
+    Attributes:
+        steps: the number of batches in an epoch.
+    """
+
+    def __init__(self, count: int, size: int, *, shuffle: bool) -> None:
         # batch norm cannot normalise a last batch of one image
-        drop_last=shuffle and count > size and count % size == 1,
-        num_workers=workers,
-        persistent_workers=bool(workers),
-    )
+        self._drops = shuffle and count > size and count % size == 1
+        self._count, self._size = count, size
+        self.steps = count // size if self._drops else -(-count // size)
+
+    def __len__(self) -> int:
+        """One."""
+        return 1
+
+    def __iter__(self) -> Iterator[Epochs]:
+        """Itself, once."""
+        yield self
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of one epoch."""
+        raise NotImplementedError
 
 
-def _as_it_is(batch: Any) -> Any:
-    """Stored values come in batches already."""
-    return batch
+class _OfRows(Epochs):
+    """Batches that are taken from tensors whole, without a worker or a collation."""
+
+    def __init__(
+        self, values: StoredValues, options: FitOptions, *, shuffle: bool, seed: int
+    ) -> None:
+        size = options.batch_size if shuffle else EVALUATION_BATCH
+        super().__init__(len(values), size, shuffle=shuffle)
+        self._values, self._shuffle, self._seed = values, shuffle, seed
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        self._values.set_epoch(number)
+        order = torch.arange(self._count)
+        if self._shuffle:
+            order = torch.as_tensor(shuffled(self._count, self._seed, number))
+        order = order[: self.steps * self._size]
+        done, together = 0, 1
+        while done < len(order):
+            read = self._values.batch(order[done : done + together * self._size])
+            yield from _parts(read, self._size)
+            done += together * self._size
+            together = max(1, READ_BYTES * together // max(1, _bytes(read)))
+
+
+def _parts(read: Batch, size: int) -> Iterator[Batch]:
+    """Batches of `size` images, as views of what was read."""
+    inputs, labels = read
+    for start in range(0, len(inputs[0]), size):
+        rows = slice(start, start + size)
+        yield (
+            tuple(x[rows] for x in inputs),
+            {name: column[rows] for name, column in labels.items()},
+        )
+
+
+def _bytes(read: Batch) -> int:
+    return sum(value.nbytes for value in read[0])
+
+
+class _Augmented(Epochs):
+    """Batches of images that are augmented one by one, by workers where the options have some."""
+
+    def __init__(self, pixels: Pixels, options: FitOptions, *, seed: int) -> None:
+        count = len(pixels)
+        super().__init__(count, options.batch_size, shuffle=True)
+        augment = augmentation(options.augment, pixels.images.shape[-1])
+        self._sampler = EpochSampler(count, seed=seed, shuffle=True)
+        self._loader: DataLoader[Any] = DataLoader(
+            PixelDataset(pixels, range(count), augment=augment, seed=seed),
+            batch_size=options.batch_size,
+            sampler=self._sampler,
+            drop_last=self._drops,
+            num_workers=options.workers,
+            persistent_workers=bool(options.workers),
+        )
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        self._sampler.set_epoch(number)
+        return (((images,), labels) for images, labels in self._loader)
+
+
+class _Images:
+    """Images as they are, as stored values."""
+
+    def __init__(self, pixels: Pixels) -> None:
+        self._pixels = pixels
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def set_epoch(self, epoch: int) -> None:
+        """They are the same in every epoch."""
+
+    def batch(self, rows: Tensor) -> Batch:
+        labels = {name: column[rows] for name, column in self._pixels.columns.items()}
+        return (self._pixels.images[rows],), labels

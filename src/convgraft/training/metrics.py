@@ -11,6 +11,10 @@ from torchmetrics.functional.classification import (
     multiclass_calibration_error,
 )
 
+from convgraft.errors import RunError
+
+SMALLEST = 2.0**-24  # above zero, of 16-bit floating point numbers
+
 
 @dataclass(frozen=True)
 class Metrics:
@@ -30,15 +34,29 @@ class Metrics:
     nll: float
     ece: float
 
+    @property
+    def error(self) -> float:
+        """Share whose most probable class is wrong."""
+        return 1 - self.top1
+
     def as_dict(self) -> dict[str, float | int]:
         """Plain numbers for JSON."""
         return asdict(self)
 
 
 def measure(logits: Tensor, labels: Tensor) -> Metrics:
-    """Metrics of logits [N, classes] against labels [N]."""
+    """Metrics of logits [N, classes] against labels [N].
+
+    Raises RunError where the answers cannot be about these labels.
+    """
     logits, labels = logits.double().cpu(), labels.cpu()
     classes = logits.shape[1]
+    if classes <= max(1, int(labels.max())):
+        raise RunError(
+            "the answers are not about these classes",
+            expected=f"a number for each of {max(1, int(labels.max())) + 1} classes or more",
+            found=str(classes),
+        )
     probabilities = logits.softmax(1)
     return Metrics(
         images=len(labels),
@@ -47,6 +65,14 @@ def measure(logits: Tensor, labels: Tensor) -> Metrics:
         nll=torch.nn.functional.cross_entropy(logits, labels).item(),
         ece=multiclass_calibration_error(probabilities, labels, classes, n_bins=15).item(),
     )
+
+
+def measure_probabilities(probabilities: Tensor, labels: Tensor) -> Metrics:
+    """Metrics of probabilities [N, classes] against labels [N].
+
+    A probability of zero counts as the smallest that 16 bits hold, 6e-8, so that the NLL is finite.
+    """
+    return measure(probabilities.double().clamp(min=SMALLEST).log(), labels)
 
 
 def _balanced(logits: Tensor, labels: Tensor, classes: int) -> float:

@@ -10,25 +10,30 @@ import lightning as lit
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
+from convgraft.cache.memory_format import laid_out
 from convgraft.compose import Composite
 from convgraft.data import MISSING
 from convgraft.errors import RunError, UsageError
 from convgraft.training.balance import BALANCES
 from convgraft.training.freeze import Freeze
-from convgraft.training.memory_format import laid_out
+from convgraft.training.loaders import Batch, Epochs
 from convgraft.training.objective import Labels, Objective
+from convgraft.training.optimisers import optimiser, parameter_groups, schedule
 from convgraft.training.options import FitOptions
+from convgraft.training.steps import no_search_for_gpus, placer, step_callbacks, stepper
 
-WARM_UP = 0.05
+LOOKS = 50  # steps between two looks at whether the loss is a number
 
 
 class FitModule(lit.LightningModule):
     """Trains a composite for one stage of a fit.
 
-    After each validation, `scores` holds for every answer its top-1 and its NLL over the images
-    whose label is known.
+    Its batches are whole epochs, and it goes through their steps by itself. After each validation,
+    `scores` holds for every answer its top-1 and its NLL over the images whose label is known.
+
+    Args:
+        steps: how many there are in all epochs of the stage.
     """
 
     def __init__(
@@ -40,18 +45,20 @@ class FitModule(lit.LightningModule):
         *,
         number: int = 0,
         stages: Sequence[str] = (),
+        steps: int = 1,
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False
         self.composite = composite
         self.freeze_map = freeze
         self.objective = objective
         self.options = options
-        self.number, self.stages = number, list(stages)
+        self.number, self.stages, self.steps = number, list(stages), steps
         self.layout = torch.contiguous_format
         self.balance = BALANCES[objective.balance](len(objective.terms))
         self.scores: dict[str, dict[str, float]] = {}
         self._losses: list[Tensor] = []
-        self._validation: list[tuple[Labels, dict[str, Tensor]]] = []
+        self._validation: list[tuple[Labels, Mapping[str, Tensor]]] = []
         self._shared: tuple[Tensor, ...] = ()  # not registered as a weight of this module
 
     def on_train_epoch_start(self) -> None:
@@ -72,21 +79,31 @@ class FitModule(lit.LightningModule):
         values = [inputs] if isinstance(inputs, Tensor) else inputs
         return self.composite(*(laid_out(value, self.layout) for value in values))
 
-    def training_step(self, batch: tuple[Tensor, Labels], index: int) -> Tensor:
-        """The loss of one batch; raises RunError where it is not a finite number."""
-        images, labels = batch
-        outputs = self(images)
+    def training_step(self, epochs: Epochs, index: int) -> None:
+        """Every step of an epoch; raises RunError where a loss is not a finite number."""
+        step, place, callbacks = stepper(self), placer(self), step_callbacks(self.trainer)
+        before = self.current_epoch * epochs.steps
+        with no_search_for_gpus():
+            for number, batch in enumerate(epochs.epoch(self.current_epoch)):
+                loss = self.batch_loss(place(batch), number)
+                step(loss)
+                self._losses.append(loss.detach())
+                for callback in callbacks:
+                    callback.on_step_end(before + number + 1)
+
+    def batch_loss(self, batch: Batch, number: int) -> Tensor:
+        """The loss of the batch of that number in its epoch."""
+        inputs, labels = batch
         losses = self.objective.losses(
-            self.composite.plan, outputs, labels, self.options.label_smoothing
+            self.composite.plan, self.forward(inputs), labels, self.options.label_smoothing
         )
         loss = self.balance(losses, self._shared_weight(losses))
-        if index % 50 == 0 and not torch.isfinite(loss):
+        if number % LOOKS == 0 and not torch.isfinite(loss):
             raise RunError(
                 f"the loss became {loss.item()}",
-                found=f"epoch {self.current_epoch + 1}, batch {index + 1}",
+                found=f"epoch {self.current_epoch + 1}, batch {number + 1}",
                 hint=f"a learning rate below {self.options.rate}",
             )
-        self._losses.append(loss.detach())
         return loss
 
     def _shared_weight(self, losses: list[Tensor]) -> Tensor | None:
@@ -124,12 +141,15 @@ class FitModule(lit.LightningModule):
         """Forget the last validation."""
         self._validation = []
 
-    def validation_step(self, batch: tuple[Tensor, Labels], index: int) -> None:
-        """Keep the answers."""
-        images, labels = batch
-        outputs = self(images)
-        answers = {name: outputs[name] for name in self.composite.plan.answers}
-        self._validation.append((labels, answers))
+    def validation_step(self, epochs: Epochs, index: int) -> None:
+        """Keep the answers to every batch."""
+        place, callbacks = placer(self), step_callbacks(self.trainer)
+        for inputs, labels in map(place, epochs.epoch(0)):
+            outputs = self.forward(inputs)
+            answers = {name: outputs[name] for name in self.composite.plan.answers}
+            self._validation.append((labels, answers))
+            for callback in callbacks:
+                callback.on_scored()
 
     def on_validation_epoch_end(self) -> None:
         """Score every answer over the whole validation part."""
@@ -147,17 +167,8 @@ class FitModule(lit.LightningModule):
         groups = parameter_groups(self.composite, self.freeze_map, options)
         if own := list(self.balance.parameters()):
             groups.append({"params": own, "lr": options.rate, "weight_decay": 0.0})
-        optimiser: torch.optim.Optimizer
-        if options.optimiser == "sgd":
-            optimiser = torch.optim.SGD(groups, lr=options.rate, momentum=0.9, nesterov=True)
-        else:
-            optimiser = torch.optim.AdamW(groups, lr=options.rate)
-        steps = max(1, int(self.trainer.estimated_stepping_batches))
-        scheduler = _schedule(optimiser, options.schedule, steps)
-        return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        moved = optimiser(groups, options, self.device)
+        return [moved], [schedule(moved, options.schedule, max(1, self.steps))]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also which stage this is, what learns in it, and what all stages are."""
@@ -178,39 +189,6 @@ def _score(logits: Tensor, labels: Tensor) -> dict[str, float]:
         "top1": (logits.argmax(1) == labels).float().mean().item(),
         "nll": F.cross_entropy(logits, labels).item(),
     }
-
-
-def parameter_groups(
-    composite: Composite, freeze: Freeze, options: FitOptions
-) -> list[dict[str, Any]]:
-    """Trainable parameters by rate and decay, in the order of the state dict."""
-    groups: dict[tuple[float, float], list[Tensor]] = {}
-    for name, parameter in composite.named_parameters():
-        rate = freeze.rates[name]
-        decay = options.weight_decay * freeze.decays[name] if parameter.dim() > 1 else 0.0
-        if rate > 0:
-            groups.setdefault((rate, decay), []).append(parameter)
-    return [
-        {"params": parameters, "lr": options.rate * rate, "weight_decay": decay}
-        for (rate, decay), parameters in groups.items()
-    ]
-
-
-def _schedule(optimiser: torch.optim.Optimizer, name: str, steps: int) -> LRScheduler:
-    if name == "one-cycle":
-        peaks = [group["lr"] for group in optimiser.param_groups]
-        return OneCycleLR(optimiser, max_lr=peaks, total_steps=steps + 1)
-    if name == "constant":
-        return LambdaLR(optimiser, lambda step: 1.0)
-    return LambdaLR(optimiser, lambda step: _cosine(step, steps))
-
-
-def _cosine(step: int, steps: int) -> float:
-    """Linear warm-up, then half a cosine to zero."""
-    warm = max(1, round(WARM_UP * steps))
-    if step < warm:
-        return (step + 1) / (warm + 1)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
 
 
 def trainable_state(composite: Composite, freeze: Freeze) -> Mapping[str, Tensor]:

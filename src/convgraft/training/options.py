@@ -10,6 +10,7 @@ OPTIMISERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "one-cycle", "constant")
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "bf16-true", "16-true", "64-true")
+AUTO = "auto"  # augment as suits what learns
 DEFAULT_RATES = {"adamw": 2e-3, "sgd": 2e-2}
 
 
@@ -25,7 +26,10 @@ class FitOptions:
         optimiser: `adamw` or `sgd` (momentum 0.9, Nesterov).
         schedule: `cosine` (5 % warm-up), `one-cycle` or `constant`.
         label_smoothing: share of the target spread over all classes.
-        augment: a name of `convgraft.data.AUGMENTATIONS`.
+        augment: a name of `convgraft.data.AUGMENTATIONS`; `convgraft.studies.train_arm` also knows
+            `auto`: `light` where networks learn, `none` where all of them are frozen.
+        views: augmented versions of each image that frozen parts are run over once, to be used in
+            turn; None: 4, or as many as there are epochs; 0: frozen parts run in every epoch.
         patience: stop after so many epochs without a better validation score; None: never.
         seed: of everything random in the fit.
         workers: processes that augment images; 0: none beside this one.
@@ -40,6 +44,7 @@ class FitOptions:
     schedule: str = "cosine"
     label_smoothing: float = 0.0
     augment: str = "none"
+    views: int | None = None
     patience: int | None = None
     seed: int = 0
     workers: int = 0
@@ -61,8 +66,8 @@ class FitOptions:
         _one_of("schedule", self.schedule, SCHEDULES)
         _one_of("accelerator", self.accelerator, ACCELERATORS)
         _one_of("precision", self.precision, PRECISIONS)
-        if self.weight_decay < 0 or self.workers < 0 or self.seed < 0:
-            raise UsageError("weight decay, workers and seed are not negative")
+        if self.weight_decay < 0 or self.workers < 0 or self.seed < 0 or (self.views or 0) < 0:
+            raise UsageError("weight decay, workers, views and seed are not negative")
 
     @property
     def rate(self) -> float:

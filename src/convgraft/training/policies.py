@@ -138,6 +138,8 @@ def _upper(share: float) -> tuple[Rule, ...]:
     return (Rule("**", 0.0), Rule(f"depth:{1 - share}..1", 0.1), *_ADDED)
 
 
+FROZEN_PRESETS = ("heads-only", "adapters-only")  # under which no network learns
+
 PRESETS: Mapping[str, FreezePolicy] = {
     policy.name: policy
     for policy in (

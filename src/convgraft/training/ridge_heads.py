@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convgraft.cache.memory_format import fastest_format
+from convgraft.cache.stored import StoredValues
 from convgraft.compose import Composite
 from convgraft.data import MISSING, Pixels
 from convgraft.data.seeding import shuffled
@@ -20,7 +22,6 @@ from convgraft.errors import UsageError
 from convgraft.plan import Head
 from convgraft.training.closed_form import NORM_EPSILON, Kernel, solve, temperature, weights_of
 from convgraft.training.evaluate import answers
-from convgraft.training.memory_format import fastest_format
 
 RIDGE = "ridge"
 MOST_IMAGES = 2000  # that the penalty is chosen on: the time for that grows by their cube
@@ -28,32 +29,35 @@ MOST_IMAGES = 2000  # that the penalty is chosen on: the time for that grows by 
 
 def start_heads(
     composite: Composite,
-    pixels: Pixels,
+    pixels: Pixels | StoredValues,
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, float]:
     """Solve for every `ridge` head, in place; the penalty of each, as a share of the variance.
 
     Args:
-        pixels: training images and their labels.
+        composite: or the rest of one, behind its frozen part.
+        pixels: training images and their labels, or for a rest the stored values that it takes.
         seed: of the draw of images that penalties are chosen on, where there are many.
         on_progress: called with the images done and their number.
     """
     heads = [head for head in composite.plan.heads if head.kind == RIDGE]
     if not heads:
         return {}
-    read = _gather(composite, [head.name for head in heads], pixels.images, on_progress)
+    read = _gather(composite, [head.name for head in heads], pixels, on_progress)
     return {head.name: _solve(composite, head, read[head.name], pixels, seed) for head in heads}
 
 
 def _gather(
     composite: Composite,
     heads: list[str],
-    images: Tensor,
+    images: Pixels | StoredValues,
     on_progress: Callable[[int, int], None] | None,
 ) -> dict[str, Tensor]:
     """What each head standardises, [N, C]: its inputs, pooled and concatenated."""
-    layout = fastest_format(composite)  # found by a trial that must not be gathered
+    layout = torch.contiguous_format
+    if isinstance(images, Pixels):
+        layout = fastest_format(composite)  # found by a trial that must not be gathered
     rows: dict[str, list[Tensor]] = {name: [] for name in heads}
 
     def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
@@ -72,7 +76,9 @@ def _gather(
 
 
 @torch.no_grad()
-def _solve(composite: Composite, head: Head, read: Tensor, pixels: Pixels, seed: int) -> float:
+def _solve(
+    composite: Composite, head: Head, read: Tensor, pixels: Pixels | StoredValues, seed: int
+) -> float:
     labels = pixels.columns[head.column]
     known = labels != MISSING
     if not known.any():

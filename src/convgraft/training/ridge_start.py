@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 def start_adapters(
     composite: Composite,
-    images: Tensor,
+    images: Tensor | Callable[[], Tensor],
     count: int = IMAGES,
     on_progress: Progress | None = None,
 ) -> None:
@@ -39,7 +39,7 @@ def start_adapters(
     Args:
         composite: wires with an adapter `ridge` or `ridge3x3`, or with `start: ridge`, are solved
             for; others stay as they are.
-        images: training images, uint8 [N, 3, S, S].
+        images: training images, uint8 [N, 3, S, S], or what gives them if they are needed.
         count: how many of them are used at most.
         on_progress: called with (images done, images in all), for each adapter anew.
 
@@ -49,6 +49,7 @@ def start_adapters(
     wires = zip(composite.plan.wires, composite.resolved.adapters, strict=True)
     for wire, (part, *_) in wires:
         if wire.start == "ridge" or ADAPTERS[wire.adapter].solved:
+            images = images if isinstance(images, Tensor) else images()
             _start(composite, wire, part, images[:count], on_progress)
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import lightning as lit
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch import Tensor
 
+from convgraft.cache.memory_format import fastest_format
+from convgraft.cache.split import rest_of
+from convgraft.cache.stored import StoredValues
+from convgraft.cache.tuning import on_threads
 from convgraft.compose import Composite
 from convgraft.data import Pixels
 from convgraft.errors import UsageError
@@ -23,14 +29,16 @@ from convgraft.training.callbacks import (
     StopWhenAsked,
 )
 from convgraft.training.freeze import apply_freeze
-from convgraft.training.frozen_part import Stored, split_frozen
 from convgraft.training.loaders import check_images, loader
-from convgraft.training.memory_format import fastest_format
 from convgraft.training.module import FitModule, stage_seed
 from convgraft.training.options import FitOptions
+from convgraft.training.run_once import RunOnce, run_once
 from convgraft.training.stages import Stage
 from convgraft.training.task import Task
+from convgraft.training.views import AS_THEY_ARE, views_for
 
+STORED_PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")  # others round the frozen part as well
+SHORT_STEP = 5e7  # multiply-accumulates of a forward pass that one thread does best alone
 FIRST_LOOK = 1024  # images that the statistics of a head on learning features begin with
 
 
@@ -49,51 +57,56 @@ class StageRunner:
         checkpoint: Path | None,
         on_progress: Callable[[int, int], None] | None,
     ) -> None:
-        self.composite, self.stages = composite, stages
-        self.train, self.val = task.pixels("train"), task.pixels("val")
-        check_images(self.train, self.val)
+        self.composite, self.task, self.stages = composite, task, stages
         self.checkpoint, self.on_progress = checkpoint, on_progress
         self.resumed = _stage_in(checkpoint, stages)
         self.first = self.resumed or 0
-        options = stages[0].options
-        batches = len(loader(self.train, options, shuffle=True, seed=0))
-        self.steps = [stage.options.epochs * batches for stage in stages]
 
     def run(self, number: int, best: BestWeights, stop: StopWhenAsked) -> tuple[Composite, bool]:
         """Train one stage; the composite as that stage holds it, and whether it was stopped."""
         began = time.monotonic()
-        trainer = _trainer(self.stages[number].options, self._callbacks(number, best, stop))
         stage, goes_on = self.stages[number], self.resumed == number
+        device = _trainer(stage.options, []).strategy.root_device
         if goes_on and self.checkpoint:  # before anything frozen is computed from it
             self.composite.load_state_dict(_weights_in(self.checkpoint))
-        held = apply_freeze(self.composite, stage.freeze).to(trainer.strategy.root_device)
+        held = apply_freeze(self.composite, stage.freeze).to(device)
+        try:
+            once, train, val = self._inputs(held, stage, stop)
+        except Interrupted:
+            return _at_rest(held), True
+        check_images(train, val)
         fixed, moving = (norms - stage.freeze.held for norms in standardisers(held))
         if not goes_on:
-            self._calibrate(held, fixed, moving if number == 0 else set())
+            network = once.network if once else held
+            calibrate(network, train, fixed)
+            calibrate(network, _first(train), moving if number == 0 else set())
         held = held.holding(stage.freeze.held | fixed)
-        composite, train, val = self._inputs(held, stage.options)
+        batches = loader(train, stage.options, shuffle=True, seed=0).steps
         best.seconds += time.monotonic() - began
         module = FitModule(
-            composite,
+            rest_of(once.frontier, held.held) if once else held,
             stage.freeze,
             stage.objective,
             stage.options,
             number=number,
             stages=[str(one) for one in self.stages],
+            steps=stage.options.epochs * batches,
         )
-        module.layout = fastest_format(held)
+        module.layout = once.layout if once else fastest_format(held)
         held.to(memory_format=module.layout)
         blind = not stage.objective.teaches(self.composite.plan, best.judged)
         best.enter(stage.name, stage.freeze, held, blind=blind)
         seed = stage_seed(stage.options.seed, number)
+        trainer = _trainer(stage.options, self._callbacks(number, batches, best, stop))
         try:
-            trainer.fit(
-                module.train(),
-                loader(train, stage.options, shuffle=True, seed=seed),
-                loader(val, stage.options, shuffle=False, seed=seed),
-                ckpt_path=str(self.checkpoint) if goes_on else None,
-                weights_only=True,
-            )
+            with _threads(once, stage.options):
+                trainer.fit(
+                    module.train(),
+                    loader(train, stage.options, shuffle=True, seed=seed),
+                    loader(val, stage.options, shuffle=False, seed=seed),
+                    ckpt_path=str(self.checkpoint) if goes_on else None,
+                    weights_only=True,
+                )
         except OutOfPatience:
             pass
         except Interrupted:
@@ -101,28 +114,58 @@ class StageRunner:
         return _at_rest(held), False
 
     def _inputs(
-        self, held: Composite, options: FitOptions
-    ) -> tuple[Composite, Pixels | Stored, Pixels | Stored]:
-        """What is trained, and on what: the images, or what the frozen part makes of them once."""
-        images = len(self.train.images) + len(self.val.images)
-        split = split_frozen(held, images) if options.augment == "none" else None
-        if split is None:
-            return held, self.train, self.val
-        return split.rest, split.store(self.train), split.store(self.val)
+        self, held: Composite, stage: Stage, stop: StopWhenAsked
+    ) -> tuple[RunOnce | None, Pixels | StoredValues, Pixels | StoredValues]:
+        """What is trained on: the images, or what the frozen part makes of them once."""
+        views = views_for(stage.options)
+        count = len(self.task.split.train) * views.count + len(self.task.split.val)
+        stores = views.count and stage.options.precision in STORED_PRECISIONS
+        once = run_once(held, self.task, count) if stores else None
+        # without being asked to, a network that learns is not kept to a few views of its images
+        if once and views != AS_THEY_ARE and once.frontier.reads_image:
+            once = once if stage.options.views else None
+        if once:
+            if views == AS_THEY_ARE:
+                once.prepare(("train", "val"), self._watched("train and val", stop))
+            train = once.data("train", views, on_progress=self._watched("train", stop))
+            val = once.data("val", on_progress=self._watched("val", stop)) if train else None
+            if train and val:
+                return once, train, val
+        return None, self.task.pixels("train"), self.task.pixels("val")
 
-    def _calibrate(self, held: Composite, fixed: set[str], moving: set[str]) -> None:
-        images = self.train.images
-        if fixed:
-            calibrate(held, images, fixed)
-        if moving:
-            calibrate(held, images[:FIRST_LOOK], moving)
+    def _watched(self, part: str, stop: StopWhenAsked) -> Callable[[int, int], None]:
+        """Progress of the frozen pass, which ends where somebody asks for it."""
+        told = self.task.told(f"frozen part, {part}")
 
-    def _callbacks(self, number: int, best: BestWeights, stop: StopWhenAsked) -> list[lit.Callback]:
+        def report(done: int, total: int) -> None:
+            if told:
+                told(done, total)
+            if stop.asked:
+                raise Interrupted
+
+        return report
+
+    def _callbacks(
+        self, number: int, batches: int, best: BestWeights, stop: StopWhenAsked
+    ) -> list[lit.Callback]:
         found: list[lit.Callback] = [best, stop]
         if self.on_progress:
-            before, total = sum(self.steps[:number]), sum(self.steps)
+            steps = [stage.options.epochs * batches for stage in self.stages]
+            before, total = sum(steps[:number]), sum(steps)
             found.append(StepProgress(self.on_progress, before, total))
         return [*found, Checkpoint(self.checkpoint)] if self.checkpoint else found
+
+
+def _threads(once: RunOnce | None, options: FitOptions) -> AbstractContextManager[None]:
+    """One thread where a step is so short that sharing it out would take longer than the step."""
+    short = once is not None and once.frontier.macs_again * options.batch_size < SHORT_STEP
+    return on_threads(1) if short else nullcontext()
+
+
+def _first(train: Pixels | StoredValues) -> Tensor | StoredValues:
+    """A first look at what is trained on."""
+    stored = isinstance(train, StoredValues)
+    return train.first(FIRST_LOOK) if stored else train.images[:FIRST_LOOK]
 
 
 def _at_rest(held: Composite) -> Composite:

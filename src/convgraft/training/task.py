@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from convgraft.data import BrokenImage, ImageSet, Pixels, Split, load_pixels
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from convgraft.cache import Cache, default_cache
+from convgraft.cache.frozen_pass import PassNotes
+from convgraft.cache.pixels import cached_pixels
+from convgraft.data import BrokenImage, ImageSet, Pixels, Split
 
 Progress = Callable[[str, int, int], None]
 
@@ -15,13 +24,17 @@ class Task:
     """What is to be learned, and from what.
 
     Pixels are decoded part by part when first asked for, and kept: the test part is not touched
-    before somebody asks for it.
+    before somebody asks for it. What frozen networks make of them lies in the store.
 
     Attributes:
         size: side in pixels that images are resized to.
         strict: whether a broken image stops the run.
+        cache: the store of decoded pixels and of what frozen parts make of them; None: there is
+            none, and everything is computed whenever it is needed.
         on_progress: called with (what, done, total) while images are decoded.
         test_reads: how often the test part was asked for, by whom.
+        passes: what went through frozen networks so far.
+        unstored: why frozen parts were not stored, where they were not.
     """
 
     images: ImageSet
@@ -29,8 +42,12 @@ class Task:
     size: int
     strict: bool = False
     workers: int = 2
+    cache: Cache | None = field(default_factory=default_cache)
     on_progress: Progress | None = None
     test_reads: list[str] = field(default_factory=list)
+    passes: list[PassNotes] = field(default_factory=list)
+    unstored: list[str] = field(default_factory=list)
+    _told: list[PassNotes] = field(default_factory=list)
     _pixels: dict[str, Pixels] = field(default_factory=dict)
 
     @property
@@ -47,20 +64,56 @@ class Task:
     @property
     def broken(self) -> tuple[BrokenImage, ...]:
         """Images that could not be decoded so far."""
-        return tuple(image for pixels in self._pixels.values() for image in pixels.broken)
+        seen = [image for pixels in self._pixels.values() for image in pixels.broken]
+        seen += [image for one in self.passes for image in one.broken]
+        return tuple({image.id: image for image in seen}.values())
+
+    @property
+    def computed(self) -> dict[str, int]:
+        """By source, how many images went through its frozen part so far."""
+        return _summed(self.passes)
+
+    def newly_computed(self) -> dict[str, int]:
+        """The same since this was last asked for."""
+        new = self.passes[len(self._told) :]
+        self._told.extend(new)
+        return _summed(new)
 
     def pixels(self, part: str, *, reader: str = "") -> Pixels:
         """The decoded images of `train`, `val` or `test`."""
-        if part == "test":
-            self.test_reads.append(reader)
+        self.note_reader(part, reader)
         if part not in self._pixels:
-            report = self.on_progress
-            self._pixels[part] = load_pixels(
+            self._pixels[part] = cached_pixels(
                 self.images,
                 self.size,
+                self.cache,
                 indices=self.split.part(part),
                 strict=self.strict,
                 workers=self.workers,
-                on_progress=None if report is None else lambda d, n: report(f"read {part}", d, n),
+                on_progress=self.told(f"read {part}"),
             )
         return self._pixels[part]
+
+    def labels(self, indices: Sequence[int] | NDArray[np.int64]) -> dict[str, Tensor]:
+        """Labels of some images by column, int64 [N]; `""` is the main column, -1 is missing."""
+        rows = list(indices)
+        columns = {"": self.images.labels}
+        columns |= {name: column.labels for name, column in self.images.others.items()}
+        return {name: torch.from_numpy(labels[rows]) for name, labels in columns.items()}
+
+    def note_reader(self, part: str, reader: str) -> None:
+        """Somebody looks at a part; that is noted where it is the test part."""
+        if part == "test":
+            self.test_reads.append(reader)
+
+    def told(self, what: str) -> Callable[[int, int], None] | None:
+        """`on_progress` for one piece of work."""
+        report = self.on_progress
+        return None if report is None else lambda done, total: report(what, done, total)
+
+
+def _summed(passes: Sequence[PassNotes]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for one in passes:
+        found.update(one.computed)
+    return dict(found)

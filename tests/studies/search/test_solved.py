@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import Ridge
 
+from convgraft.cache import Cache
 from convgraft.data import open_images, split_images
 from convgraft.strategies import Ingredients
 from convgraft.studies import build_arm
@@ -24,14 +24,14 @@ from helpers import same, small
 
 IMAGES = open_images("digits")
 SPLIT = split_images(IMAGES, seed=0, limit=60)
-TASK = Task(IMAGES, replace(SPLIT, val=SPLIT.val[:40]), 8)
 GIVEN = Ingredients({name: small(seed) for seed, name in enumerate("ab")}, 8, 10)
 
 
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
-    folder: Path = tmp_path_factory.mktemp("solved")
-    return Predictor(GIVEN, all_features(GIVEN, TASK, folder, lambda *_: None), TASK)
+    cache = Cache(tmp_path_factory.mktemp("solved"), 2**30)
+    task = Task(IMAGES, replace(SPLIT, val=SPLIT.val[:40]), 8, cache=cache)
+    return Predictor(GIVEN, all_features(GIVEN, task, lambda *_: None), task)
 
 
 @pytest.mark.parametrize("way", [way.name for way in CLOSED])
@@ -40,7 +40,7 @@ def test_the_network_scores_what_was_said_of_it(way: str, predictor: Predictor) 
     given = replace(GIVEN, sources={name: GIVEN.sources[name] for name in names})
     arm = build_arm(Candidate(way, names).design, given)
     found = Solver(predictor).train(arm)
-    measured = evaluate(found.composite, TASK.pixels("val"))[found.composite.plan.answer]
+    measured = evaluate(found.composite, predictor.task.pixels("val"))[found.composite.plan.answer]
     assert found.notes["val"] == pytest.approx(measured.top1)
     predicted = {str(one.candidate): one for one in predictor.predict(subsets("ab"))}
     assert measured.top1 == pytest.approx(
@@ -66,9 +66,9 @@ def test_logits_are_a_ridge_regression_on_standardised_taps(predictor: Predictor
     mean, variance = raw[0].mean(0), raw[0].var(0)
     x, y = ((part - mean) / (variance + 1e-5).sqrt() for part in raw)
     penalty = found.notes["closed_form"]["penalties"]["label"] * x.square().sum().item() / len(x)
-    targets = np.eye(10)[TASK.pixels("train").labels.numpy()]
+    targets = np.eye(10)[predictor.task.pixels("train").labels.numpy()]
     naive = Ridge(alpha=penalty).fit(x.numpy(), targets).predict(y.numpy())
-    logits = answers(found.composite, TASK.pixels("val").images)["label"].double().numpy()
+    logits = answers(found.composite, predictor.task.pixels("val").images)["label"].double().numpy()
     scale = np.linalg.lstsq(naive.reshape(-1, 1), logits.reshape(-1), rcond=None)[0].item()
     np.testing.assert_allclose(logits, naive * scale, rtol=1e-2, atol=2e-3 * scale)
 

@@ -1,29 +1,35 @@
-"""The one pass: every network runs once over the images, and its pooled taps are kept.
+"""The one pass: every network runs once over the images, and its pooled taps are stored.
 
-In memory, and in `features/NAME.safetensors` with a key of all that they depend on, so that a
-search that was killed goes on without a second pass.
+They lie in the store of what frozen networks make of images, under the keys that heads on those
+taps have: a fit of a ladder on the same images finds them, and a search finds what such a fit left.
+A pass that is killed goes on where it was.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import cached_property, partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
-from convgraft.compose import Composite, compose, cost
+from convgraft.cache.frontier import Frontier
+from convgraft.cache.head_frontier import frontier_at_heads, read_by
+from convgraft.cache.memory_format import fastest_format, laid_out
+from convgraft.cache.split import front_of
+from convgraft.cache.stored import StoredValues
+from convgraft.cache.tuning import timed
+from convgraft.cache.values import cut_values
+from convgraft.compose import compose
 from convgraft.data import Pixels
 from convgraft.plan import Head, Plan
 from convgraft.strategies import Ingredients
 from convgraft.training import Task
-from convgraft.training.memory_format import fastest_format, laid_out
+from convgraft.training.run_once import RunOnce
 
-BATCH = 64
+BATCH = 32
+TRIES = 3  # batches that a forward pass is timed on
 PARTS = ("train", "val")
 Report = Callable[[str, int, int], None]
 
@@ -34,7 +40,9 @@ class Features:
 
     Attributes:
         taps: names of its blocks and features, in the order in which they are computed.
-        values: by part (`train`, `val`) and tap, means over positions, float32 [N, C].
+        values: by part (`train`, `val`) and tap, means over positions, float32 [N, C]. They are
+            read from the store whenever they are asked for: all taps of 50,000 images would take
+            half a gigabyte of memory for each network.
         seconds: of one image's forward pass on this machine.
         macs: of one image, up to the last tap.
     """
@@ -45,112 +53,93 @@ class Features:
     macs: int
 
 
-def all_features(
-    given: Ingredients, task: Task, folder: Path, report: Report
-) -> dict[str, Features]:
-    """The features of every network, those that lie in the folder read from there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return {
-        name: _features(given, name, task, folder / f"{name}.safetensors", report)
-        for name in given.sources
+def all_features(given: Ingredients, task: Task, report: Report) -> dict[str, Features]:
+    """The features of every network; what is stored already is not computed again."""
+    return {name: _features(given, name, task, report) for name in given.sources}
+
+
+def _features(given: Ingredients, name: str, task: Task, report: Report) -> Features:
+    frontier = _frontier(given, name)
+    refs = frontier.held.plan.heads[0].inputs
+    places = {
+        ref.tap: frontier.stored.index(node)
+        for ref, node in zip(refs, read_by(frontier, "taps"), strict=True)
     }
+    network = _Network(frontier, front_of(frontier, cut_values(frontier)), places)
+    values: dict[str, Mapping[str, Tensor]] = {}
+    for part in PARTS:
+        values[part] = network.values(task, part, partial(report, f"features of {name}, {part}"))
+    return Features(tuple(places), values, network.seconds(task), frontier.macs_once)
 
 
-def _features(given: Ingredients, name: str, task: Task, path: Path, report: Report) -> Features:
+def _frontier(given: Ingredients, name: str) -> Frontier:
+    """The cut of one network at its taps, which a head pools as that of a ladder does."""
     alone = replace(given, sources={name: given.sources[name]})
     features = given.features(name)
-    refs = [*(ref for ref in given.side_taps(name) if ref != features), features]
-    heads = tuple(Head(f"tap{place}", "tap", (ref,)) for place, ref in enumerate(refs))
-    network = compose(Plan(given.image_size, alone.refs, (), heads), alone.sources).eval()
-    taps = tuple(ref.tap for ref in refs)
-    key = _key(network, task, taps)
-    found = _read(path, key)
-    if found is None:
-        found = _one_pass(network, task, taps, lambda d, n: report(f"features of {name}", d, n))
-        _write(path, key, found)
-    return found
+    refs = (*(ref for ref in given.side_taps(name) if ref != features), features)
+    head = Head("taps", "linear", refs, given.classes)
+    network = compose(Plan(given.image_size, alone.refs, (), (head,)), alone.sources).eval()
+    return frontier_at_heads(network.holding([f"sources.{name}"]))
 
 
-def _key(network: Composite, task: Task, taps: Sequence[str]) -> str:
-    """A digest of weights, preprocessing, taps and images: of all that the values depend on."""
-    digest = hashlib.sha256(str(network.complete_plan).encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    indices = {part: task.pixels(part).indices for part in PARTS}
-    told = [torch.__version__, task.images.fingerprint, task.size, list(taps), indices]
-    digest.update(json.dumps(told).encode())
-    return digest.hexdigest()
+@dataclass(frozen=True, eq=False)
+class _Network:
+    """One network up to its taps.
+
+    Attributes:
+        front: from images to the cut's values.
+        places: of every tap, the place of its value in the cut.
+    """
+
+    frontier: Frontier
+    front: fx.GraphModule
+    places: Mapping[str, int]
+
+    @cached_property
+    def layout(self) -> torch.memory_format:
+        return fastest_format(self.frontier.held)
+
+    def values(
+        self, task: Task, part: str, report: Callable[[int, int], None]
+    ) -> Mapping[str, Tensor]:
+        """By tap; rows are those of the task's pixels."""
+        once = RunOnce.at(self.frontier, task, task.cache) if task.cache else None
+        data = once.data(part, on_progress=report) if once else None
+        if data is not None and len(data) == len(task.pixels(part)):
+            return _Stored(data, self.places)
+        return self._in_memory(task.pixels(part), report)
+
+    @torch.inference_mode()
+    def _in_memory(
+        self, pixels: Pixels, report: Callable[[int, int], None]
+    ) -> Mapping[str, Tensor]:
+        """The same where there is no store, or no room in it."""
+        rows: list[list[Tensor]] = [[] for _ in self.frontier.stored]
+        for start in range(0, len(pixels), BATCH):
+            given = self.front(laid_out(pixels.images[start : start + BATCH], self.layout))
+            for column, value in zip(rows, given, strict=True):
+                column.append(value.float().flatten(1).clone())
+            report(min(start + BATCH, len(pixels)), len(pixels))
+        return {tap: torch.cat(rows[place]) for tap, place in self.places.items()}
+
+    @torch.inference_mode()
+    def seconds(self, task: Task) -> float:
+        """Of one image's forward pass, timed here: all values may have been stored before."""
+        batch = laid_out(task.pixels("train").images[:BATCH], self.layout)
+        return min(timed(self.front, batch) for _ in range(TRIES)) / max(1, len(batch))
 
 
-def _one_pass(
-    network: Composite, task: Task, taps: Sequence[str], report: Callable[[int, int], None]
-) -> Features:
-    layout = fastest_format(network)
-    began = time.monotonic()
-    total = sum(len(task.pixels(part)) for part in PARTS)
-    values: dict[str, dict[str, Tensor]] = {}
-    done = 0
-    for part in PARTS:
-        pixels = task.pixels(part)
-        values[part] = _pooled(
-            network, pixels, taps, layout, lambda d, n=done: report(n + d, total)
-        )
-        done += len(pixels)
-    seconds = (time.monotonic() - began) / max(total, 1)
-    return Features(tuple(taps), values, seconds, cost(network).macs)
+class _Stored(Mapping[str, Tensor]):
+    """Values by tap, read when they are asked for."""
 
+    def __init__(self, data: StoredValues, places: Mapping[str, int]) -> None:
+        self._data, self._places = data, places
 
-@torch.inference_mode()
-def _pooled(
-    network: Composite,
-    pixels: Pixels,
-    taps: Sequence[str],
-    layout: torch.memory_format,
-    report: Callable[[int], None],
-) -> dict[str, Tensor]:
-    rows: dict[str, list[Tensor]] = {tap: [] for tap in taps}
-    for start in range(0, len(pixels), BATCH):
-        outputs = network(laid_out(pixels.images[start : start + BATCH], layout))
-        for place, tap in enumerate(taps):
-            value = outputs[f"tap{place}"].float()
-            rows[tap].append(value.mean((2, 3)) if value.dim() == 4 else value.clone())
-        report(min(start + BATCH, len(pixels)))
-    return {tap: torch.cat(parts) for tap, parts in rows.items()}
+    def __getitem__(self, tap: str) -> Tensor:
+        return self._data.value(self._places[tap]).flatten(1)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
 
-def _read(path: Path, key: str) -> Features | None:
-    """What lies there, where it was made of the same; None otherwise."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            told = file.metadata() or {}
-            if told.get("key") != key:
-                return None
-            taps = tuple(json.loads(told["taps"]))
-            values = {
-                part: {tap: file.get_tensor(f"{part}/{tap}") for tap in taps} for part in PARTS
-            }
-    except (SafetensorError, OSError):
-        return None
-    return Features(taps, values, float(told["seconds"]), int(told["macs"]))
-
-
-def _write(path: Path, key: str, found: Features) -> None:
-    from safetensors.torch import save_file
-
-    tensors = {
-        f"{part}/{tap}": value.contiguous()
-        for part, by_tap in found.values.items()
-        for tap, value in by_tap.items()
-    }
-    told = {
-        "key": key,
-        "taps": json.dumps(found.taps),
-        "seconds": repr(found.seconds),
-        "macs": str(found.macs),
-    }
-    part = path.with_name(f".{path.name}.part")
-    save_file(tensors, part, metadata=told)
-    part.replace(path)
+    def __len__(self) -> int:
+        return len(self._places)

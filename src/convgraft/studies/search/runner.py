@@ -21,7 +21,7 @@ from convgraft.studies.search.trials import Proposals
 from convgraft.studies.search.work import Keep, Work
 from convgraft.training import Task
 
-JOURNAL, PREDICTIONS, FEATURES = "optuna.journal", "predictions.json", "features"
+JOURNAL, PREDICTIONS = "optuna.journal", "predictions.json"
 
 
 def run_search(
@@ -58,7 +58,7 @@ def _prepare(
     report: Report,
     clock: Clock,
 ) -> Work:
-    features = all_features(given, task, store.folder / FEATURES, report)
+    features = all_features(given, task, report)
     within = affordable(features, rules.ceiling)
     seed = rules.options.seed
     predictor = Predictor(given, features, task, seed)

@@ -1,0 +1,46 @@
+"""Pictures that lie in several parts of a study's splits: looked for before any training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from convgraft.data import ImageSet, Leak, find_leaks, image_digests, leak_words, split_images
+from convgraft.errors import UsageError
+from convgraft.studies import Cell
+
+Leaks = Mapping[str, Sequence[Leak]]  # by cell
+
+
+def leaks_of(images: ImageSet, cells: Sequence[Cell], *, strict: bool = False) -> Leaks:
+    """By cell, pictures in several of its parts; cells without any are left out.
+
+    Real image sets hold the same file twice now and then, so that a random split parts a few; they
+    are told, and with `strict` refused: raises UsageError.
+    """
+    splits = {c.name: split_images(images, seed=c.seed, limit=c.limit) for c in cells}
+    used = {index for s in splits.values() for index in (*s.train, *s.val, *s.test)}
+    known = image_digests(images, used)
+    found = {name: find_leaks(images, split, known=known) for name, split in splits.items()}
+    found = {name: leaks for name, leaks in found.items() if leaks}
+    if strict and found:
+        name, leaks = next(iter(found.items()))
+        raise UsageError(
+            f"the parts of {images.location} are not apart ({name})",
+            expected="every picture in one part alone",
+            found=leak_words(leaks),
+            hint="remove the copies, or leave --strict out to have them counted",
+        )
+    return found
+
+
+def leak_notes(leaks: Leaks, cells: int) -> list[str]:
+    """What a reader of the study has to know of its leaks, in a sentence or two; empty for none."""
+    if not leaks:
+        return []
+    most = max(leaks, key=lambda name: sum(leak.tested for leak in leaks[name]))
+    tested = sum(leak.tested for leak in leaks[most])
+    example = next((leak for leak in leaks[most] if leak.tested), leaks[most][0])
+    return [
+        f"In {len(leaks)} of {cells} cells some pictures are in more than one part of the split, "
+        f"in one cell {tested} at most in the test part and in another one. In {most}: {example}."
+    ]

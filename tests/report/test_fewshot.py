@@ -1,0 +1,73 @@
+"""A few-shot evaluation in words: what is claimed, and what is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convgraft.report.fewshot import (
+    fewshot_cells,
+    fewshot_header,
+    fewshot_markdown,
+    fewshot_words,
+)
+
+
+def difference(shots: int, value: float, against: str = "mobilenet_v2") -> dict[str, Any]:
+    told = {"head": "prototype", "shots": shots, "arm": "joined features", "against": against}
+    return {**told, "difference": value, "low": value - 0.005, "high": value + 0.005}
+
+
+def score(arm: str, shots: int, value: float) -> dict[str, Any]:
+    told = {"head": "prototype", "shots": shots, "arm": arm}
+    return {**told, "accuracy": value, "low": value - 0.01, "high": value + 0.01}
+
+
+DATA: dict[str, Any] = {
+    "data": "pictures",
+    "image_size": 100,
+    "images": 500,
+    "classes": 8,
+    "networks": [{"name": "mobilenet_v2", "network": "torchvision/mobilenet_v2@m.safetensors"}],
+    "ways": 5,
+    "shots": [1, 5],
+    "queries": 15,
+    "episodes": 600,
+    "seed": 0,
+    "heads": ["prototype"],
+    "join": "joined features",
+    "vote": "the vote",
+    "scores": [score(arm, k, 0.7 + k / 100) for arm in ("a", "joined features") for k in (1, 5)],
+    "differences": [
+        difference(1, 0.021),
+        difference(5, 0.001),
+        difference(1, -0.03, "the vote"),
+        difference(5, 0.02, "the vote"),
+        {**difference(1, 0.5), "arm": "the vote"},
+    ],
+}
+
+
+def test_a_difference_is_claimed_where_its_interval_leaves_out_zero() -> None:
+    assert fewshot_words(DATA) == [
+        "prototype: joined features beat mobilenet_v2 by 2.1 points [1.6, 2.6] at 5-way 1-shot; "
+        "show no difference to mobilenet_v2 at 5-way 5-shot (0.10 points [-0.40, 0.60])",
+        "prototype: joined features lose to the vote by 3.0 points [2.5, 3.5] at 5-way 1-shot; "
+        "beat the vote by 2.0 points [1.5, 2.5] at 5-way 5-shot",
+    ]
+
+
+def test_a_row_for_each_arm_and_a_column_for_each_number_of_shots() -> None:
+    assert fewshot_header(DATA) == ["head: arm", "5-way 1-shot", "5-way 5-shot"]
+    assert fewshot_cells(DATA) == [
+        [f"prototype: {arm}", "71.00 [70.0, 72.0]", "75.00 [74.0, 76.0]"]
+        for arm in ("a", "joined features")
+    ]
+
+
+def test_the_page_says_what_was_evaluated_and_how() -> None:
+    page = fewshot_markdown(DATA)
+    assert page.startswith("# Few-shot on pictures\n")
+    assert "| prototype: joined features | 71.00 [70.0, 72.0] |" in page
+    assert "* prototype: joined features beat" in page
+    assert "Student's t" in page
+    assert "* " not in fewshot_markdown({**DATA, "differences": []})
