@@ -27,7 +27,7 @@ from convgraft.cache.steady import same_in_training, steady_nodes
 from convgraft.compose import Composite
 from convgraft.sources.dry_run import DryRun, dry_run
 
-WORK_PER_BYTE = 20  # multiply-accumulates in the time that one stored byte takes to come back
+WORK_PER_BYTE = 20  # an estimate: multiply-accumulates that cost as much as reading a byte
 _IMAGES = 3  # of a dry run: a number that is unlikely to be another dimension by chance
 _COARSER = 8  # by how much a byte becomes dearer when a cut does not fit
 
