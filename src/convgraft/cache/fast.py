@@ -1,9 +1,10 @@
 """A frozen graph as fast as this machine runs it, with the same outputs.
 
-Several ways are tried on a sample of images, and of those that give the same the fastest is taken:
-what holds on every device (batch norm folded, preprocessing as one step, nothing idle, values
-overwritten once nobody reads them), on CPUs also with convolutions that compute what follows them
-(`convgraft.cache.fused`), and compiled where that is asked for; maps with channels last or first.
+Several ways are tried on a sample of images, the fastest kind first, and the first that gives the
+same values is taken: on CPUs with convolutions that compute what follows them
+(`convgraft.cache.fused`), then what holds on every device (batch norm folded, preprocessing as one
+step, nothing idle, values overwritten once nobody reads them); maps with channels last, then first.
+Where that is asked for, all of them are timed, compiled too, and the fastest is taken.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
@@ -21,6 +23,7 @@ from convgraft.cache.batch_norm_folding import fold_batch_norms
 from convgraft.cache.compiled import Compiled
 from convgraft.cache.fused import can_pack, pack_convolutions
 from convgraft.cache.in_place import write_in_place
+from convgraft.cache.pooled_sums import pool_by_sums
 from convgraft.cache.simplify import fold_preprocessing, lay_out_kernels, remove_idle
 from convgraft.cache.tuning import Tuning, timed, tune
 
@@ -70,6 +73,7 @@ def fast_version(
     sample: Tensor,
     *,
     compile: bool = False,
+    thorough: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> FastVersion:
     """A new module that computes what `front` does, as fast as can be had.
@@ -83,19 +87,18 @@ def fast_version(
         sample: a few images, uint8 or float in [0, 1], [N, 3, S, S], on the device to run on;
             what is made is checked and timed on them, so let them be as many as will run at once.
             Noise stands in for images that are all one grey.
+        thorough: time every way that is right, for many images, instead of taking the first.
         compile: try `torch.compile` too: worth its time on accelerators and for many images.
         dtype: of the arithmetic; `torch.bfloat16` runs under autocast, for accelerators.
     """
     sample = _telling(sample)
     eager = FastVersion(front, torch.contiguous_format, torch.float32)
     expected = eager(sample)
-    last, first = (partial(_folded, layout=layout, dtype=dtype) for layout in LAYOUTS)
-    made = [one for way in (last,) if (one := _tried(way, front, sample, expected))]
+    ways = [partial(_folded, layout=layout, dtype=dtype) for layout in LAYOUTS]
     if dtype is torch.float32 and can_pack(sample):
-        ways = [partial(_packed, layout=layout) for layout in LAYOUTS]
-        made += [one for way in ways if (one := _tried(way, front, sample, expected))]
-    if not made and (one := _tried(first, front, sample, expected)):
-        made = [one]  # channels first are slower, and borne by every network
+        ways = [*(partial(_packed, layout=layout) for layout in LAYOUTS), *ways]
+    tried = (_tried(way, front, sample, expected) for way in ways)
+    made = list(islice(filter(None, tried), None if thorough else 1))
     if compile:
         made += [one for plain in made[:1] if (one := _tried(_compiled, plain, sample, expected))]
     return _fastest(made, sample) if made else eager
@@ -165,6 +168,7 @@ def _simplified(front: fx.GraphModule) -> fx.GraphModule:
     remove_idle(network)
     fold_batch_norms(network)
     fold_preprocessing(network)
+    pool_by_sums(network)
     return network
 
 

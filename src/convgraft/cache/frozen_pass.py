@@ -36,9 +36,9 @@ COMMIT_BYTES = 64 * 2**20
 COMMIT_SECONDS = 15.0
 FEW = 256  # images for which making the network fast takes longer than it saves
 BATCH = 32
-COMPILED = 50_000  # images from which compiling for an accelerator pays
-SAMPLE = 16  # images that the ways of computing are compared on
-_TUNING_SHARE = 0.02  # of the pass's time, spent on finding the best batch
+MANY = 50_000  # images from which it pays to time every way, and to compile for an accelerator
+SAMPLE = 8  # images that the ways of computing are compared on
+_TUNING_SHARE = 0.01  # of the pass's time, spent on finding the best batch
 
 Ids = NDArray[np.uint64]
 Batch = tuple[tuple[int, ...], Tensor]  # indices of images, and their pixels
@@ -199,8 +199,7 @@ class FrozenPass:
             with closing(self._batches(id_of, batch, device)) as batches:
                 for (kept, ids), values in run_streams(network, batches, streams_on(device)):
                     same = self._unchanged(kept, ids)
-                    chosen = torch.from_numpy(same)
-                    keep.add(ids[same], [value.float().cpu()[chosen] for value in values])
+                    keep.add(ids[same], [_rows(value.float().cpu(), same) for value in values])
                     done += len(kept)
                     if self.on_progress:
                         self.on_progress(done, len(rows))
@@ -248,10 +247,16 @@ class FrozenPass:
         sample = torch.zeros(SAMPLE, 3, self.size, self.size, dtype=torch.uint8, device=device)
         streams = streams_on(device)
         with on_threads(1) if streams > 1 else nullcontext():
-            fast = fast_version(front, sample, compile=streams == 1 and count >= COMPILED)
+            many = count >= MANY
+            fast = fast_version(front, sample, thorough=many, compile=many and streams == 1)
             estimated = timed(fast, sample) / len(sample) * count
             seconds = min(2.0, _TUNING_SHARE * estimated)
             return fast, tune(fast, sample, seconds=seconds, threads=(1,)).batch
+
+
+def _rows(value: Tensor, chosen: NDArray[np.bool_]) -> Tensor:
+    """Some rows, always copied: memory that a stream made stays in the way of its next maps."""
+    return value.clone() if chosen.all() else value[torch.from_numpy(chosen)]
 
 
 class RandomFront(Exception):  # noqa: N818 - no person reads it

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import fx, nn
 
 from convgraft.cache.activations import activation_of
+from convgraft.cache.pooled import is_pooled
 
 _OWN_MODULES = (
     nn.Conv2d,
@@ -77,7 +78,15 @@ class Owners:
             return not self.overwrites(node)
         if module is not None:
             return isinstance(module, _OWN_MODULES) or getattr(module, "gives_own_memory", False)
-        return node.target in _OWN_FUNCTIONS
+        return node.target in _OWN_FUNCTIONS or _is_mean_of_map(node)
+
+
+def _is_mean_of_map(node: fx.Node) -> bool:
+    """Whether a node is the mean of a map; `pool` gives back vectors as they are."""
+    if not is_pooled(node):
+        return False
+    given = node.all_input_nodes[0].meta.get("tensor_meta")
+    return len(getattr(given, "shape", ())) == 4
 
 
 def alike(node: fx.Node, value: fx.Node) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ROWS = "rows.bin"
-MAPPED_BYTES = 96 * 2**20  # of all files together
+MAPPED_BYTES = 64 * 2**20  # of all files together
 BLOCK = 4 * 2**20
 
 _mapped: dict[int, int] = {}  # bytes of every mapped file

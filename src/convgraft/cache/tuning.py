@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-BATCHES = (16, 32, 64, 128, 8)
+BATCHES = (32, 16, 64, 128, 8)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from convgraft.errors import DataError
 if TYPE_CHECKING:
     from convgraft.data.parquet_file import ParquetFile
 
-CACHE_BYTES = 2**30
+CACHE_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
