@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test check types bench clean
+.PHONY: install demo test check types bench reproduce clean
 
 install: $(STAMP)
 
@@ -24,6 +24,11 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+# Needs image sets and weights: CONVGRAFT_DATA, CONVGRAFT_WEIGHTS; see docs/reproduce.md. About an hour.
+reproduce: install
+	$(BIN)/convgraft reproduce table1 table2 table3 --scale cpu --out runs/reproduce \
+		--markdown docs/reproduced.md
 
 bench: install
 	set -e; for script in benchmarks/*.py; do $(BIN)/python $$script; done

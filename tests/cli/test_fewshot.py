@@ -23,7 +23,9 @@ def test_every_head_and_arm_is_told_and_written(pictures: Path, tmp_path: Path) 
     outcome = convgraft(*command, "--json")
     assert outcome.code == 0, outcome.err
     told = json.loads(outcome.out)
-    assert told.pop("files") == [str(out / "fewshot.json"), str(out / "fewshot.md")]
+    names = ("fewshot.json", "fewshot.md", "figure.png", "figure.svg")
+    assert told.pop("files") == [str(out / name) for name in names]
+    assert all((out / name).is_file() for name in names)
     assert told == json.loads((out / "fewshot.json").read_text())
     assert (told["shots"], told["images"], told["classes"]) == ([1, 5], 36, 3)
     assert len(told["scores"]) == 3 * 2 * 4

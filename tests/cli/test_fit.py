@@ -29,7 +29,13 @@ def test_fit_prints_every_arm_with_its_test_score(run: Path) -> None:
     assert all(0 <= row["test"]["top1"] <= 1 for row in printed["rows"])
     assert printed["result"] == printed["rows"][0]
     assert printed["images"] == {"train": 25, "val": 4, "test": 7}
-    assert "cross-skip" in printed["verdict"] and "one seed" in printed["verdict"]
+    told = printed["comparisons"]
+    kinds = [one["against"].rpartition("-")[0].partition("-")[0] for one in told]
+    assert kinds[0] == "average" and kinds[1] in ("probe", "finetune")
+    for one in told:
+        assert (one["outcome"], one["images"]) == ("tie", 7)  # so few images tell nothing
+        assert f"cross-skip is a tie with {one['against']}" in printed["verdict"]
+    assert "One seed only" in printed["verdict"]
 
 
 def test_the_test_part_is_read_once_per_arm_after_all_choices(run: Path) -> None:
@@ -40,7 +46,7 @@ def test_the_test_part_is_read_once_per_arm_after_all_choices(run: Path) -> None
 def test_the_run_is_complete_and_its_state_is_gone(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
     files = {"model.safetensors", "plan.yaml", "labels.json", "metrics.json", "card.md"}
-    assert names == files | {"split.csv", "baselines", "predictions"}
+    assert names == files | {"split.csv", "baselines", "predictions", "command.json"}
     assert {p.stem for p in (run / "predictions").iterdir()} == set(ARMS)
     assert {p.name for p in (run / "baselines").iterdir()} == set(ARMS[1:])
 

@@ -9,15 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers_cli import convgraft
 from PIL import Image
 
 from convgraft.cli.leak_check import leak_notes, leaks_of
+from convgraft.cli.leak_file import write_leaks
 from convgraft.cli.main import spread_values
-from convgraft.cli.study_steps import read_epochs, read_limits
-from convgraft.data import open_images
+from convgraft.cli.study_outcome import outcome_of
+from convgraft.cli.study_steps import Setting, read_epochs, read_limits, read_seeds
+from convgraft.data import Leak, open_images
 from convgraft.errors import UsageError
-from convgraft.studies import STUDIES, Cell
+from convgraft.studies import STUDIES, Cell, Predictions, StudyStore
+from convgraft.training import FitOptions
 
 TINY = "python:helpers:Tiny"
 COMMAND = (
@@ -106,7 +110,7 @@ def test_a_leak_is_counted_and_a_verdict_is_given(tmp_path: Path) -> None:
     assert outcome.code == 0, outcome.err
     told = json.loads(outcome.out)
     assert list(told["leaks"]) == ["all-0"] and told["failed"] == []
-    assert [one["against"] for one in told["comparisons"]] == ["average-probe", "best probe"]
+    assert [one["against"] for one in told["comparisons"]] == ["average vote", "best single"]
     for one in told["comparisons"]:
         assert (one["outcome"], one["images"]) == ("tie", 8)  # so few images tell nothing
     summary = (out / "summary.md").read_text()
@@ -180,6 +184,52 @@ def test_limits_and_epochs() -> None:
     for wrong in (["100=20"], ["x"], ["all=0"], ["50=1", "2"]):
         with pytest.raises(UsageError):
             read_epochs(wrong, limits)
+
+
+def test_seeds_are_added_to_a_study_by_their_numbers() -> None:
+    assert read_seeds("5:8") == (5, 6, 7)
+    with pytest.raises(UsageError, match="seeds cannot be read"):
+        read_seeds("0")
+    images, epochs = open_images("digits"), {20: 1, None: 1}
+    setting = Setting(STUDIES["ladder"], images, [], 8, FitOptions(), epochs, (5, 7))
+    assert [cell.name for cell in setting.cells] == ["20-5", "20-7", "all-5", "all-7"]
+
+
+def written_by_hand(folder: Path) -> StudyStore:
+    """A study with two cells, in the first of which a probe's predictions cannot be read."""
+    store = StudyStore.claim(folder, {})
+    for seed in (0, 1):
+        for arm, kind, baseline in (("ladder", "join", ""), ("probe-a", "baseline", "probe")):
+            right = torch.arange(8) % 4 > seed
+            chances = torch.stack([~right, right], 1).float()
+            path = store.predictions_path(f"20-{seed}", arm)
+            found = Predictions(tuple("abcdefgh"), torch.ones(8).long(), chances, ("x", "y"))
+            found.save(path)
+            store.append({
+                "cell": f"20-{seed}", "arm": arm, "kind": kind, "baseline": baseline, "limit": 20,
+                "seed": seed, "epochs": 1, "training_images": 20, "val": 0.5, "macs": 1,
+                "parameters": 1, "trainable": 1, "seconds": 1.0, "test": found.metrics().as_dict(),
+            })  # fmt: skip
+    store.predictions_path("20-0", "probe-a").write_bytes(b"")
+    return store
+
+
+def test_a_summary_tells_the_leaks_of_all_calls_and_what_cannot_be_read(tmp_path: Path) -> None:
+    store = written_by_hand(tmp_path / "s")
+    leak = Leak("ab" * 32, (("train", "1.png"), ("test", "2.png")))
+    write_leaks(tmp_path / "s", {"20-0": [leak]})
+    outcome = outcome_of(store, {}, [Cell(20, 1)])
+    assert outcome.leaks == {"20-0": [leak]}
+    assert "In 1 of 2 cells some pictures are in more than one part" in outcome.notes[-1]
+    assert "The predictions of probe-a in 20-0 cannot be read" in outcome.remarks[-1]
+    assert [one.seeds for one in outcome.comparisons] == [1]
+
+
+def test_hashing_is_told_as_it_goes_on(tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    images = open_images(str(planted(tmp_path / "data", leak=False)))
+    leaks_of(images, [Cell(None, 0)], report=lambda *step: told.append(step))
+    assert told == [("copies among images", 40, 40)]
 
 
 def test_epochs_take_several_values_in_a_study_and_one_in_a_fit() -> None:

@@ -17,6 +17,7 @@ from convgraft.report.examined import examine
 from convgraft.report.fusion_map import fusion_map
 from convgraft.report.page_data import Examined, FusionMap, Mistake, Page, Table
 from convgraft.report.page_of_run import run_page
+from convgraft.report.page_of_study import study_page
 from convgraft.strategies import Ingredients
 from convgraft.studies import Design, Predictions, build_arm
 from helpers import small
@@ -122,4 +123,39 @@ def full_page(metrics: Mapping[str, Any], mapped: FusionMap, shown: Examined) ->
         frozen=(frozen,),
         hashes=(("model.safetensors", "ab" * 32),),
         versions=(("torch", "2"),),
+    )
+
+
+def told_of(arm: str, kind: str, limit: int | None, seed: int) -> dict[str, Any]:
+    """A study's line with a learning curve of six epochs."""
+    top1 = 0.7 + 0.05 * seed + (0.1 if kind == "join" else 0.0)
+    tops = [top1 * (1 - 0.5**epoch) for epoch in range(1, 7)]
+    curve = [
+        {"epoch": n, "train_loss": 1 - top, "val_top1": top, "val_nll": 0.4}
+        for n, top in enumerate(tops)
+    ]
+    place = {"cell": f"{limit or 'all'}-{seed}", "limit": limit, "seed": seed, "epochs": 6}
+    role = {"kind": kind, "baseline": "" if kind == "join" else "probe"}
+    figures = {**row(arm, top1, 26_000_000), "latency": {"1": 3.2, "32": 0.8}}
+    return {**place, **role, **figures, "training_images": limit or 1200, "curve": curve}
+
+
+@pytest.fixture(scope="session")
+def study_report() -> Page:
+    """A study with many arms, several limits and seeds, a leak, a failed arm and its commands."""
+    arms = {"cross-skip": "join", f"ladder-{EVIL}": "join", "probe-a": "baseline"}
+    arms |= {f"stitch-{n}": "join" for n in range(9)}
+    lines = [
+        told_of(arm, kind, limit, seed)
+        for limit in (100, None) for seed in (0, 1) for arm, kind in arms.items()
+    ]  # fmt: skip
+    failed = {"cell": "all-0", "limit": None, "seed": 0, "arm": "y", "failed": f"boom {EVIL}"}
+    leak = {"digest": "ab" * 32, "places": [["train", f"{EVIL}/1.png"], ["test", "dog/2.png"]]}
+    commands = (f"convgraft study ladder DATA --limits {limit} --seeds 2" for limit in (100, "all"))
+    return study_page(
+        "my study",
+        {"study": "ladder", "models": ["A", "B"], "convgraft": "0.1.0"},
+        [*lines, failed],
+        leaks={"all-0": [leak]},
+        calls=[{"command": command, "versions": {"torch": "2"}} for command in commands],
     )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import pytest
+from PIL import Image
 
 from convgraft.report.fewshot import (
     fewshot_cells,
@@ -10,6 +14,8 @@ from convgraft.report.fewshot import (
     fewshot_markdown,
     fewshot_words,
 )
+from convgraft.report.fewshot_figure import draw_fewshot, fewshot_figure
+from convgraft.report.figures import JOIN
 
 
 def difference(shots: int, value: float, against: str = "mobilenet_v2") -> dict[str, Any]:
@@ -71,3 +77,35 @@ def test_the_page_says_what_was_evaluated_and_how() -> None:
     assert "* prototype: joined features beat" in page
     assert "Student's t" in page
     assert "* " not in fewshot_markdown({**DATA, "differences": []})
+
+
+def test_the_figure_has_a_panel_for_each_head_and_a_line_for_each_arm() -> None:
+    ridge = [{**one, "head": "ridge"} for one in DATA["scores"]]
+    figure = fewshot_figure({
+        **DATA, "heads": ["prototype", "ridge"], "scores": [*DATA["scores"], *ridge],
+    })  # fmt: skip
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["prototype", "ridge"]
+    for axes in figure.axes:
+        assert [one.get_label() for one in axes.containers] == ["a", "joined features"]
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "5"]
+        line, _, (bars,) = axes.containers[1]
+        assert line.get_color() == JOIN
+        assert line.get_ydata() == pytest.approx([71, 75])
+        assert line.get_xdata() == pytest.approx([1, 5], rel=0.05)
+        ends = [sorted(y for _, y in bar) for bar in bars.get_segments()]
+        assert ends == [pytest.approx([70, 72]), pytest.approx([74, 76])]
+
+
+def test_intervals_of_arms_stand_side_by_side() -> None:
+    figure = fewshot_figure(DATA)
+    first, second = (container[0].get_xdata() for container in figure.axes[0].containers)
+    assert all(one < other for one, other in zip(first, second, strict=True))
+
+
+def test_the_figure_is_drawn_for_one_number_of_shots_too(tmp_path: Path) -> None:
+    paths = [tmp_path / "figure.png", tmp_path / "figure.svg"]
+    few = [one for one in DATA["scores"] if one["shots"] == 1]
+    draw_fewshot({**DATA, "shots": [1], "scores": few}, paths)
+    with Image.open(paths[0]) as picture:
+        assert picture.width > 600
+    assert "joined features" in paths[1].read_text()

@@ -40,6 +40,13 @@ def address(full_page: Page, tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.as_uri()
 
 
+@pytest.fixture(scope="module")
+def study_address(study_report: Page, tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("page") / "study.html"
+    path.write_text(html_page(study_report), encoding="utf-8")
+    return path.as_uri()
+
+
 def opened(browser: Browser, address: str, width: int, **more: Any) -> tuple[Tab, list[str]]:
     """The page at a width, and everything that went wrong: errors, and requests elsewhere."""
     tab = browser.new_page(viewport={"width": width, "height": HEIGHT}, **more)
@@ -187,6 +194,28 @@ def test_axe_finds_no_serious_violation(
         if one["impact"] in ("serious", "critical")
     ]
     assert serious == []
+    tab.close()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_studys_page_fits_and_is_reachable_in_light_and_dark(
+    browser: Browser, study_address: str, width: int
+) -> None:
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe is not installed"
+    )
+    scheme = "dark" if width == 1440 else "light"
+    tab, wrong = opened(browser, study_address, width, color_scheme=scheme)
+    tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    for section in ("arms", "curves", "failed", "leaks", "again"):
+        assert tab.locator(f"#{section} h2").is_visible()
+    tab.locator("#again pre").focus()
+    assert tab.evaluate("document.activeElement.tagName") == "PRE"
+    seen = axe.Axe().run(tab).response if width != 768 else {"violations": []}
+    serious = [one for one in seen["violations"] if one["impact"] in ("serious", "critical")]
+    assert [(one["id"], one["nodes"][0]["target"]) for one in serious] == []
+    assert wrong == []
     tab.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,12 +24,14 @@ from convgraft.studies import (
     StudyArm,
     StudyStore,
     Trained,
+    cell_work,
     failures,
+    finished,
     run_study,
-    runner,
     summarise,
     train_arm,
 )
+from convgraft.studies.failures import is_full_disk
 from convgraft.studies.runner import Report
 from convgraft.training import FitOptions, Task
 from helpers import Tiny
@@ -81,7 +84,7 @@ def run(folder: Path, report: Report = quiet, study: Study = STUDY) -> list[dict
 
 def untimed(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Without what depends on the machine, and on what lay in the store before."""
-    left = ("seconds", "frozen_images")
+    left = ("seconds", "frozen_images", "latency")
     return [{key: value for key, value in line.items() if key not in left} for line in lines]
 
 
@@ -103,6 +106,7 @@ def test_every_arm_of_every_cell_has_a_line(whole: Path) -> None:
         "study.json",
         "results.jsonl",
         "predictions",
+        ".lock",
     }
 
 
@@ -188,7 +192,9 @@ def test_an_arm_that_fails_says_why_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = StudyStore.claim(tmp_path / "study", {})
-    monkeypatch.setattr(runner, "train_arm", failing("probe-b", RunError("the loss is not finite")))
+    monkeypatch.setattr(
+        cell_work, "train_arm", failing("probe-b", RunError("the loss is not finite"))
+    )
     lines: list[dict[str, Any]] = []
     for _ in range(2):  # the second time it fails again, and says so once
         lines = run_study(SOME, CELLS[:1], Opener(), options, store, quiet)
@@ -209,7 +215,7 @@ def test_an_arm_that_failed_is_tried_again_and_the_others_are_not(
 ) -> None:
     store = StudyStore.claim(tmp_path / "study", {})
     with monkeypatch.context() as broken:
-        broken.setattr(runner, "train_arm", failing("probe-b", ValueError("no\nnumber")))
+        broken.setattr(cell_work, "train_arm", failing("probe-b", ValueError("no\nnumber")))
         lines = run_study(SOME, CELLS[:1], Opener(), options, store, quiet)
     assert failures(lines)[0]["failed"] == "ValueError: no number"
     opener = Opener()
@@ -238,10 +244,55 @@ def test_what_is_wrong_with_the_data_stops_the_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = StudyStore.claim(tmp_path / "study", {})
-    monkeypatch.setattr(runner, "train_arm", failing("cross-skip", DataError("no images")))
+    monkeypatch.setattr(cell_work, "train_arm", failing("cross-skip", DataError("no images")))
     with pytest.raises(DataError):
         run_study(SOME, CELLS[:1], Opener(), options, store, quiet)
     assert store.lines == []
+
+
+def test_a_full_disk_stops_the_study_and_no_arm_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached = RunError("the disk is full: a chunk was not written")
+    cached.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    for number, error in enumerate((
+        OSError(errno.ENOSPC, "No space left on device"),
+        ValueError('I/O error: Os { code: 28, message: "No space left on device" }'),
+        cached,
+    )):  # fmt: skip
+        store = StudyStore.claim(tmp_path / str(number), {})
+        monkeypatch.setattr(cell_work, "train_arm", failing("probe-a", error))
+        with pytest.raises(RunError, match="the disk is full"):
+            run_study(SOME, CELLS[:1], Opener(), options, store, quiet)
+        assert [line["arm"] for line in store.lines] == ["cross-skip"]
+    assert not is_full_disk(OSError(errno.EACCES, "Permission denied"))
+
+
+def test_what_members_are_made_into_later_trains_them_again(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = StudyStore.claim(tmp_path / "study", {})
+    members = replace(STUDY, only=("probe-a", "probe-b"))
+    before = list(run_study(members, CELLS[:1], Opener(), options, store, quiet))
+    assert not (store.folder / "state").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(cell_work, "train_arm", otherwise)
+        found = run_study(SOME, CELLS[:1], Opener(), options, store, quiet)
+    assert found[-1]["failed"].startswith("probe-a had to be trained again for this")
+    opener = Opener()
+    lines = run_study(STUDY, CELLS[:1], opener, options, store, quiet)
+    assert lines[:2] == before and failures(lines) == []
+    assert not {"probe-a", "probe-b"} & {*opener.tasks[0].test_reads}  # their lines stay
+    whole_lines = {line["arm"]: line for line in untimed(lines_in(whole)[: len(ARMS)])}
+    average = next(line for line in finished(untimed(lines)) if line["arm"] == "average-probe")
+    assert average == whole_lines["average-probe"]
+    assert not (store.folder / "state").exists()
+
+
+def otherwise(*arguments: Any, **more: Any) -> Trained:
+    """`train_arm` with another validation score."""
+    trained = train_arm(*arguments, **more)
+    return replace(trained, notes={**trained.notes, "val": 2.0})
 
 
 def test_another_configuration_is_refused(whole: Path) -> None:

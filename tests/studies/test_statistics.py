@@ -15,6 +15,7 @@ from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from convgraft.studies.statistics import (
+    Interval,
     Trial,
     holm,
     mcnemar,
@@ -44,6 +45,17 @@ def test_students_interval_is_scipys(values: list[float]) -> None:
     found = student_interval(values)
     low, high = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
     assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    theirs = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+    assert (found.low, found.high) == pytest.approx(theirs)
+
+
+def test_a_shares_interval_ends_at_all_and_nothing() -> None:
+    """Two seeds that differ by much reach beyond what a share can be."""
+    found = student_interval([0.6, 0.9])
+    low, high = stats.t.interval(0.95, 1, 0.75, stats.sem([0.6, 0.9]))
+    assert low < 0 and high > 1
+    assert (found.value, found.low, found.high) == (pytest.approx(0.75), 0.0, 1.0)
+    assert student_interval([0.6]) == Interval(0.6)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +67,13 @@ def test_mcnemar_is_that_of_statsmodels(both: int, own: int, other: int, neither
     table = [[both, own], [other, neither]]
     theirs: Any = their_mcnemar(table, exact=True)
     assert found == pytest.approx(theirs.pvalue)
+
+
+@pytest.mark.parametrize(("own", "other"), [(150, 86), (12, 3), (0, 6), (5, 5)])
+def test_mcnemar_is_scipys_binomial_test_of_who_alone_was_right(own: int, other: int) -> None:
+    found = mcnemar(*arms(70, own, other, 20))
+    assert found == pytest.approx(stats.binomtest(own, own + other, 0.5).pvalue)
+    assert found == pytest.approx(mcnemar(*arms(9, other, own, 0)))  # the others have no say
 
 
 def naive_sign_test(gained: int, lost: int, *, mid: bool) -> float:
@@ -98,6 +117,25 @@ def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
     assert holm(p_values) == pytest.approx(theirs)
     in_order = holm(p_values)[np.argsort(p_values)]
     assert all(one <= other for one, other in pairwise(in_order))
+
+
+def test_a_published_example_of_many_tests() -> None:
+    """15 comparisons of two treatments of a heart attack (Neuhaus and others 1992), as in Benjamini
+    and Hochberg, J. R. Statist. Soc. B 57, 1995, 3.2: at 5 % control of a single mistake rejects
+    three of them.
+    """
+    found = holm([
+        *(0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459),
+        *(0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0000),
+    ])  # fmt: skip
+    assert int((found < 0.05).sum()) == 3
+    by_hand = [0.0015, 0.0056, 0.0247, 0.114, 0.2211, 0.278, 0.278, 0.278, 0.3213, *[1.0] * 6]
+    assert found == pytest.approx(by_hand)
+
+
+def test_holms_correction_step_by_step() -> None:
+    """Four p in no order: 4 x 0.005, 3 x 0.01, 2 x 0.03, and 0.04, which is not below the last."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
 def test_without_p_values_there_is_nothing_to_correct() -> None:
@@ -198,6 +236,34 @@ def test_intervals_of_ties_cover_zero_about_as_often_as_they_say(
     rng = np.random.default_rng(seeds)
     covered = np.mean(outcomes(rng, 200, seeds, shared=shared, luck=luck))
     assert 0.92 <= covered <= 0.995
+
+
+def known_difference(rng: np.random.Generator, seeds: int, luck: float) -> list[Trial]:
+    """Two arms whose true difference is 5 points: of 400 images each alone is right on 10 and 5 %.
+
+    Args:
+        luck: standard deviation of that difference over seeds.
+    """
+    trials: list[Trial] = []
+    for seed in range(seeds):
+        gain = 0.10 + luck * float(rng.standard_normal())
+        kinds = rng.choice(4, size=400, p=[0.70, gain, 0.05, 0.25 - gain])
+        trials.append(trial((kinds == 0) | (kinds == 1), (kinds == 0) | (kinds == 2), 400 * seed))
+    return trials
+
+
+@pytest.mark.parametrize(("seeds", "luck"), [(1, 0.0), (3, 0.02), (5, 0.02)])
+def test_intervals_cover_a_known_difference_as_often_as_they_say(seeds: int, luck: float) -> None:
+    rng = np.random.default_rng(10 + seeds)
+    covered: list[bool] = []
+    above = 0
+    for _ in range(200):
+        points = paired_bootstrap(known_difference(rng, seeds, luck), resamples=300).points
+        assert points.low is not None and points.high is not None
+        covered.append(points.low <= 0.05 <= points.high)
+        above += points.low > 0
+    assert 0.92 <= np.mean(covered) <= 0.995
+    assert above > 70  # and they are narrow enough to find it in a third of all studies at least
 
 
 def test_of_many_arms_that_are_ties_hardly_one_wins() -> None:

@@ -8,15 +8,24 @@ import numpy as np
 import pytest
 
 from convgraft.studies import summarise
-from convgraft.studies.summary import best_by_validation, paired_ratio, student_interval
+from convgraft.studies.summary import (
+    best_by_validation,
+    paired_ratio,
+    references,
+    student_interval,
+)
 
 
-def line(arm: str, seed: int, top1: float, *, val: float = 0.5, **more: Any) -> dict[str, Any]:
+def line(
+    arm: str, seed: int, top1: float, *, val: float | None = 0.5, **more: Any
+) -> dict[str, Any]:
     kind, _, name = arm.rpartition("-")
-    role = {"finetune": "baseline", "average": "average"}.get(kind, "join")
+    singles = ("finetune", "probe", "own", "distilled", "equal-cost")
+    role = "baseline" if kind in singles else "average" if kind == "average" else "join"
     baseline = {"baseline": kind, "average": name}.get(role, "")
     counts = {"macs": 10, "parameters": 5, "trainable": 2, "seconds": 1.0 + seed}
-    place = {"limit": 20, "seed": seed, "training_images": 20}
+    cell = f"{more.get('limit', 20)}-{seed}"
+    place = {"cell": cell, "limit": 20, "seed": seed, "training_images": 20}
     own = {"arm": arm, "kind": role, "baseline": baseline, "val": val, "test": {"top1": top1}}
     return {**counts, **place, **own, **more}
 
@@ -65,9 +74,35 @@ def test_the_best_single_is_chosen_by_validation_in_every_cell_never_by_test() -
     joined = [line("join", 0, 0.8), line("join", 1, 0.9)]
     found = {arm.arm: arm for arm in summarise([*joined, *singles])}
     ratio = found["join"].single
-    assert ratio is not None and ratio.against == "best finetune" and ratio.seeds == 2
+    assert ratio is not None and ratio.against == "best single" and ratio.seeds == 2
     assert ratio.ratio.value == pytest.approx((0.2 + 0.1) / (0.4 + 0.2))
     assert found["join"].vote is None
+
+
+def test_rivals_are_the_best_of_all_kinds_by_validation_in_every_cell() -> None:
+    lines = [
+        line("join", 0, 0.8), line("join", 1, 0.8),
+        line("finetune-a", 0, 0.1, val=0.2), line("finetune-a", 1, 0.6, val=0.9),
+        line("probe-b", 0, 0.6, val=0.7), line("probe-b", 1, 0.9, val=0.8),
+        line("own-a", 0, 0.9, val=0.6), line("own-a", 1, 0.9, val=0.6),
+        line("distilled-a", 0, 0.9, val=0.99), line("equal-cost-a", 0, 0.9, val=0.99),
+        line("average-finetune", 0, 0.1, val=0.2), line("average-finetune", 1, 0.7, val=0.9),
+        line("average-probe", 0, 0.7, val=0.8), line("average-probe", 1, 0.9, val=0.8),
+        line("average-own", 0, 0.9, val=None), line("average-own", 1, 0.9, val=None),
+    ]  # fmt: skip
+    (single, singles), (vote, votes) = references(lines)
+    assert (single, vote) == ("best single", "average vote")
+    assert [one["arm"] for one in singles] == ["probe-b", "finetune-a"]
+    assert [one["arm"] for one in votes] == ["average-probe", "average-finetune"]
+    found = summarise(lines)[0]
+    assert found.vote is not None and found.vote.against == "average vote"
+    assert found.vote.ratio.value == pytest.approx((0.2 + 0.2) / (0.3 + 0.3))
+
+
+def test_how_many_seeds_a_study_has_is_known_where_an_arm_failed() -> None:
+    failed = {"cell": "20-4", "limit": 20, "seed": 4, "arm": "join", "failed": "it fell over"}
+    found = summarise([line("join", 0, 0.5), line("join", 3, 0.5), line("x", 1, 0.5), failed])
+    assert [(arm.seeds, arm.asked) for arm in found] == [(2, 4), (1, 4)]
 
 
 def test_seeds_that_only_one_side_has_are_left_out_of_a_ratio() -> None:

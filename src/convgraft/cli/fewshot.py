@@ -30,7 +30,7 @@ def fewshot(
     seed: Annotated[int, typer.Option(help="Of the episodes.")] = 0,
     strict: Annotated[bool, typer.Option(help="Stop at a broken image.")] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Also write JSON and Markdown.")
+        Path | None, typer.Option(metavar="FOLDER", help="Also write JSON, Markdown and a figure.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

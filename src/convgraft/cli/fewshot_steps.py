@@ -17,6 +17,7 @@ from convgraft.data import BrokenImage, ImageSet, open_images
 from convgraft.errors import UsageError
 from convgraft.export.files import write_json, write_text
 from convgraft.report.fewshot import fewshot_markdown
+from convgraft.report.fewshot_figure import draw_fewshot
 from convgraft.strategies import Ingredients
 from convgraft.studies.fewshot import (
     JOIN,
@@ -148,8 +149,10 @@ def _difference(one: Difference) -> Mapping[str, Any]:
 
 
 def write_report(data: Mapping[str, Any], folder: Path) -> list[Path]:
-    """fewshot.json and fewshot.md; gives their paths."""
+    """fewshot.json, fewshot.md and the figure; gives their paths."""
     folder.mkdir(parents=True, exist_ok=True)
+    figures = [folder / "figure.png", folder / "figure.svg"]
     write_json(folder / "fewshot.json", data)
     write_text(folder / "fewshot.md", fewshot_markdown(data))
-    return [folder / name for name in ("fewshot.json", "fewshot.md")]
+    draw_fewshot(data, figures)
+    return [folder / "fewshot.json", folder / "fewshot.md", *figures]

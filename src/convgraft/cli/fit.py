@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from convgraft.cli import options as said
 from convgraft.cli.console import (
     RESULT_HEADER,
     print_json,
@@ -28,22 +29,14 @@ FREEZE_HELP = (
 
 
 def fit(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Class folders, Parquet, or digits.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help=said.DATA_HELP)],
     out: Annotated[Path, typer.Option(help="Folder for the run.")],
-    models: Annotated[
-        list[str] | None, typer.Option(metavar="SOURCE SOURCE ...", help="ARCH\\[@WEIGHTS] each.")
-    ] = None,
+    models: Annotated[list[str] | None, said.MODELS] = None,
     strategy: Annotated[str, typer.Option(help=STRATEGY_HELP)] = "",
     plan: Annotated[Path | None, typer.Option(help="A plan file instead of --models.")] = None,
-    image_size: Annotated[
-        int | None, typer.Option(min=1, help="Side in pixels; the networks' own by default.")
-    ] = None,
-    target: Annotated[
-        list[str] | None, typer.Option(help="Label column of a Parquet set; several: multi-task.")
-    ] = None,
-    label_map: Annotated[
-        Path | None, typer.Option(help="File of further label columns made from the classes.")
-    ] = None,
+    image_size: said.ImageSize = None,
+    target: said.Target = None,
+    label_map: said.LabelMap = None,
     limit: Annotated[int | None, typer.Option(help="Use K training images, stratified.")] = None,
     freeze: Annotated[str, typer.Option(help=FREEZE_HELP)] = "",
     loss: Annotated[str, typer.Option(help=LOSS_HELP)] = "",
@@ -96,69 +89,63 @@ def fit(
         str | None, typer.Option(help="By label column, e.g. fine=1,coarse=0.5.")
     ] = None,
     epochs: Annotated[int, typer.Option()] = 10,
-    batch_size: Annotated[int, typer.Option()] = 32,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    weight_decay: Annotated[float, typer.Option()] = 1e-2,
-    optimizer: Annotated[str, typer.Option(help="adamw or sgd.")] = "adamw",
-    schedule: Annotated[str, typer.Option(help="cosine, one-cycle or constant.")] = "cosine",
-    label_smoothing: Annotated[float, typer.Option()] = 0.0,
-    augment: Annotated[
-        str,
-        typer.Option(help="none, light, standard, digits; auto: light where networks learn."),
-    ] = "auto",
-    views: Annotated[
-        int | None,
-        typer.Option(min=0, help="Augmented versions that frozen parts run over once; 0: none."),
-    ] = None,
-    cache: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Keep what frozen parts compute.")
-    ] = True,
-    cache_dtype: Annotated[
-        str, typer.Option(help="float32, bfloat16, float16 or int8.")
-    ] = "float32",
-    patience: Annotated[
-        int | None, typer.Option(help="Epochs without progress to stop at.")
-    ] = None,
+    batch_size: said.BatchSize = None,
+    lr: said.LearningRate = None,
+    weight_decay: said.WeightDecay = None,
+    optimizer: said.Optimizer = None,
+    schedule: said.Schedule = None,
+    label_smoothing: said.LabelSmoothing = None,
+    augment: said.Augment = None,
+    views: said.Views = None,
+    cache: said.KeepFrozen = True,
+    cache_dtype: said.StoredAs = "float32",
+    patience: said.Patience = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that augment images.")] = 0,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Lightning's word, e.g. bf16-mixed.")] = "32-true",
+    workers: said.Workers = None,
+    accelerator: said.Accelerator = None,
+    precision: said.Precision = None,
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Also train each network alone, and average them.")
     ] = False,
+    logger: Annotated[
+        list[str] | None,
+        typer.Option(help="csv, tensorboard or MODULE:CLASS; several: each is told."),
+    ] = None,
     strict: Annotated[bool, typer.Option(help="Stop at a broken image.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a run that lies there.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: said.AsJson = False,
 ) -> None:
     """Join networks, train the join on your images, compare it, and keep it as one artifact.
 
     Example: convgraft fit pictures/ --models torchvision/resnet18@a.safetensors
     timm/mobilenetv3_small_100@b.safetensors --image-size 100 --baselines --out runs/x
     """
-    from convgraft.cli import fit_checks, fit_steps, pipeline
+    from convgraft.cli import fit_checks, fit_outcome, fit_steps, pipeline, study_steps
     from convgraft.cli.run_folder import claim
     from convgraft.data import find_leaks, leak_words
-    from convgraft.report import verdict
+    from convgraft.report import compared_verdict
     from convgraft.studies import Design
-    from convgraft.training import FitOptions, Task
+    from convgraft.training import Task
+    from convgraft.training.loggers import find_loggers
 
+    loggers = find_loggers(logger or [])
     store = fit_steps.open_store(cache, cache_dtype)
-    options = FitOptions(
-        epochs=epochs, batch_size=batch_size, lr=lr, weight_decay=weight_decay,
-        optimiser=optimizer, schedule=schedule, label_smoothing=label_smoothing, augment=augment,
-        views=views, patience=patience, seed=seed, workers=workers, accelerator=accelerator,
-        precision=precision,
-    )  # fmt: skip
-    chosen, said = fit_steps.read_options({
+    options = study_steps.fit_options(study_steps.read_training({
+        "epochs": epochs, "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay,
+        "optimiser": optimizer, "schedule": schedule, "label_smoothing": label_smoothing,
+        "augment": augment, "views": views, "patience": patience, "seed": seed,
+        "workers": workers, "accelerator": accelerator, "precision": precision,
+    }))  # fmt: skip
+    chosen, asked_for = fit_steps.read_options({
         "start": start, "hidden": hidden, "dropout": dropout, "fusion": fusion, "head": head,
         "vote": vote, "taps": taps, "at": at, "adapter": adapter, "classifier": classifier,
         "direction": direction, "pairs": pairs, "via": via, "into": into, "join": join,
         "filters": filters,
     })  # fmt: skip
     named = strategy or ("" if plan else fit_steps.DEFAULT_STRATEGY)
-    images, split = fit_steps.open_data(data, target, label_map, limit, seed, augment)
+    images, split = fit_steps.open_data(data, target, label_map, limit, seed, options.augment)
     weights = fit_steps.read_weights(task_weights, images.target or "label")
-    design = Design(named, chosen, said, freeze, loss, balance, weights, learn_filters)
+    design = Design(named, chosen, asked_for, freeze, loss, balance, weights, learn_filters)
     asked = fit_steps.Asked(models, plan, image_size, design, random_front)
     given, arms = fit_steps.plan_arms(asked, images, seed, baselines)
     fit_checks.check_data(arms[0], given.sources, images, split, planned=plan is not None)
@@ -175,16 +162,16 @@ def fit(
     with progress() as report:
         task = Task(images, split, given.image_size, strict=strict, cache=store, on_progress=report)
         arms = fit_steps.with_likeness(arms, asked, given, task, seed)
-        rows = pipeline.run_arms(arms, given, task, options, folder, report)
+        rows = pipeline.run_arms(arms, given, task, options, folder, report, loggers)
     for image in task.broken:
         say(f"left out: {image.id} {image.reason}")
-    told = verdict([row.as_dict() for row in rows], joins=[arms[0].name]) if baselines else ""
+    compared = fit_outcome.compared(rows, arms[0].name, folder.predictions_folder)
     if json:
-        print_json(fit_steps.summary(out, arms[0], options, task, rows, told))
+        print_json(fit_outcome.summary(out, arms[0], options, task, rows, compared))
         return
     print_table(f"{data}: {len(split.train)} training images", RESULT_HEADER, result_rows(rows))
-    if told:
+    if told := compared_verdict(compared):
         say(told)
-    if work := fit_steps.frozen_work(task):
+    if work := fit_outcome.frozen_work(task):
         say(work)
     say(f"saved in {out}; next: convgraft predict {out} IMAGE, or convgraft explain {out}")

@@ -1,4 +1,4 @@
-"""The steps of `convgraft fit` before and after training: data, plan, arms, summary."""
+"""The steps of `convgraft fit` before training: data, plan, arms, configuration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from convgraft.strategies.likely import LIKENESS, SHAPE
 from convgraft.studies import (
     Arm,
     Design,
-    Row,
     arm_of_plan,
     baseline_arms,
     build_arm,
@@ -230,17 +229,29 @@ def config(
         pairs: how taps are paired; the arms' plans are those that shapes alone give.
         store: what frozen parts are stored in; another precision is another run.
     """
-    indifferent = ("workers", "accelerator")
+    told = asdict(options)
+    hurried = () if options.budget_seconds is not None else ("budget_seconds",)
+    indifferent = ("workers", "accelerator", *hurried)
     return {
         "convgraft": convgraft.__version__,
         "arms": {a.name: [str(a.plan), a.policy.as_data(), str(a.loss)] for a in arms},
-        "weights": {n: _digest(one) for n, one in arms[0].sources.items()},
-        "options": {k: v for k, v in asdict(options).items() if k not in indifferent},
+        "weights": _weights(arms),
+        "options": {k: v for k, v in told.items() if k not in indifferent},
         "data": images.fingerprint,
         "training_images": len(split.train),
         **({"pairs": pairs} if pairs != SHAPE else {}),
         **({"stored_as": store.dtype} if store and store.dtype != EXACT else {}),
     }
+
+
+def _weights(arms: Sequence[Arm]) -> dict[str, str | None]:
+    """By network, the digest of its weights in the first arm that has any."""
+    found: dict[str, str | None] = {}
+    for arm in arms:
+        for name, one in arm.sources.items():
+            if found.get(name) is None:
+                found[name] = _digest(one)
+    return found
 
 
 def _digest(one: Source) -> str | None:
@@ -249,31 +260,3 @@ def _digest(one: Source) -> str | None:
         return None
     with one.pending.path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def frozen_work(task: Task) -> str:
-    """What frozen networks had to compute for the store, or why not, in words; may be empty."""
-    counts = [f"{count:,} images through {name}" for name, count in sorted(task.computed.items())]
-    told = [f"computed once and stored: {', '.join(counts)}"] if counts else []
-    reasons = dict.fromkeys(task.unstored)
-    return "\n".join(told + [f"not stored: {reason}" for reason in reasons])
-
-
-def summary(
-    out: Path, main: Arm, options: FitOptions, task: Task, rows: Sequence[Row], verdict: str
-) -> dict[str, Any]:
-    """What `--json` prints."""
-    table = [row.as_dict() for row in rows]
-    split = task.split
-    return {
-        "run": str(out),
-        "strategy": main.name,
-        "freeze": main.policy.name,
-        "seed": options.seed,
-        "images": {"train": len(split.train), "val": len(split.val), "test": len(split.test)},
-        "left_out": [image.id for image in task.broken],
-        "result": table[0],
-        "rows": table,
-        "verdict": verdict or None,
-        "frozen_images": task.computed,
-    }

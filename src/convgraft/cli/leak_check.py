@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from convgraft.data import ImageSet, Leak, find_leaks, image_digests, leak_words, split_images
 from convgraft.errors import UsageError
 from convgraft.studies import Cell
+from convgraft.training.task import Progress
 
 Leaks = Mapping[str, Sequence[Leak]]  # by cell
 
 
-def leaks_of(images: ImageSet, cells: Sequence[Cell], *, strict: bool = False) -> Leaks:
+def leaks_of(
+    images: ImageSet,
+    cells: Sequence[Cell],
+    *,
+    strict: bool = False,
+    report: Progress | None = None,
+) -> Leaks:
     """By cell, pictures in several of its parts; cells without any are left out.
 
     Real image sets hold the same file twice now and then, so that a random split parts a few; they
     are told, and with `strict` refused: raises UsageError.
+
+    Args:
+        report: called with (what, done, total).
     """
     splits = {c.name: split_images(images, seed=c.seed, limit=c.limit) for c in cells}
     used = {index for s in splits.values() for index in (*s.train, *s.val, *s.test)}
-    known = image_digests(images, used)
+    told = partial(report, "copies among images") if report else None
+    known = image_digests(images, used, told)
     found = {name: find_leaks(images, split, known=known) for name, split in splits.items()}
     found = {name: leaks for name, leaks in found.items() if leaks}
     if strict and found:

@@ -13,6 +13,7 @@ import typer
 from convgraft import __version__
 from convgraft.cli import (
     cache,
+    compare,
     demo,
     ensemble,
     evaluate,
@@ -22,10 +23,12 @@ from convgraft.cli import (
     match,
     predict,
     report,
+    reproduce,
     search,
     study,
     taps,
 )
+from convgraft.cli.recorded_command import typed
 from convgraft.errors import ConvgraftError
 
 app = typer.Typer(
@@ -47,11 +50,18 @@ app.command("predict")(predict.predict)
 app.command("report")(report.report)
 app.command("search")(search.search)
 app.command("study")(study.study)
+app.command("compare")(compare.compare)
 app.command("fewshot")(fewshot.fewshot)
+app.command("reproduce")(reproduce.reproduce)
 app.add_typer(cache.app, name="cache")
 
-MANY_VALUED = ("--models", "--target", "--limits", "--only", "--vote")
-MANY_VALUED_IN = {"study": ("--epochs",)}  # options that take one value in other commands
+INTERRUPTED = 130  # what Typer makes of Ctrl-C
+MANY_VALUED = ("--models", "--target", "--limits", "--only", "--vote", "--logger")
+MANY_VALUED_IN = {  # options that take one value, or none, in other commands
+    "study": ("--epochs",),
+    "compare": ("--epochs", "--strategies", "--baselines"),
+    "reproduce": ("--rows",),
+}
 
 
 def _show_version(asked: bool) -> None:
@@ -73,11 +83,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors become one clear message and an exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(spread_values(given), standalone_mode=True)
+        with typed(given):
+            app(spread_values(given), standalone_mode=True)
     except ConvgraftError as error:
         _complain(f"error: {error}")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
+            raise
         _complain("stopped")
         sys.exit(1)
     except BrokenPipeError:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from lightning.pytorch.loggers import Logger
+
 import convgraft
 from convgraft.cli.run_folder import RunFolder
 from convgraft.compose import Composite
@@ -15,8 +17,10 @@ from convgraft.export import SPLIT, load, save, write_card
 from convgraft.strategies import Ingredients
 from convgraft.studies import BASELINES, Arm, Row, Trained, average_of, measure_row, train_arm
 from convgraft.training import FitOptions, Task, evaluate_part
+from convgraft.training.loggers import open_loggers
 
 Report = Callable[[str, int, int], None]
+Loggers = Mapping[str, type[Logger]]
 
 
 def run_arms(
@@ -26,9 +30,14 @@ def run_arms(
     options: FitOptions,
     folder: RunFolder,
     report: Report,
+    loggers: Loggers | None = None,
 ) -> list[Row]:
-    """Train every arm, then test every arm, then write the run."""
-    trained = _train_arms(arms, task, options, folder, report)
+    """Train every arm, then test every arm, then write the run.
+
+    Args:
+        loggers: the classes of those that are told how training goes, by name.
+    """
+    trained = _train_arms(arms, task, options, folder, report, loggers or {})
     votes = _averages(given, trained)
     rows = _measure_arms(task, trained, votes, folder)
     facts = {**_data_facts(task), **_fit_facts(arms[0], options)}
@@ -37,7 +46,12 @@ def run_arms(
 
 
 def _train_arms(
-    arms: Sequence[Arm], task: Task, options: FitOptions, folder: RunFolder, report: Report
+    arms: Sequence[Arm],
+    task: Task,
+    options: FitOptions,
+    folder: RunFolder,
+    report: Report,
+    loggers: Loggers,
 ) -> list[Trained]:
     """Train every arm, the first one first; those that are trained already are taken as they are.
 
@@ -47,7 +61,7 @@ def _train_arms(
     write_split(folder.path / SPLIT, task.images, task.split)
     trained: list[Trained] = []
     for arm in arms:
-        item = _train_arm(arm, task, options, folder, report)
+        item = _train_arm(arm, task, options, folder, report, loggers)
         if not item.notes["finished"]:
             raise _stopped(trained[0] if trained else item, item, task, folder)
         trained.append(item)
@@ -55,7 +69,12 @@ def _train_arms(
 
 
 def _train_arm(
-    arm: Arm, task: Task, options: FitOptions, folder: RunFolder, report: Report
+    arm: Arm,
+    task: Task,
+    options: FitOptions,
+    folder: RunFolder,
+    report: Report,
+    loggers: Loggers,
 ) -> Trained:
     if folder.is_trained(arm.name):
         run = load(folder.arm(arm.name), trust_python=True)
@@ -66,6 +85,7 @@ def _train_arm(
         options,
         checkpoint=folder.checkpoint(arm.name),
         on_progress=lambda done, total: report(f"train {arm.name}", done, total),
+        loggers=() if arm.solved else open_loggers(loggers, folder.logs, arm.name),
     )
     if trained.notes["finished"]:
         notes = trained.notes

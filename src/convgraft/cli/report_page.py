@@ -9,6 +9,9 @@ from typing import Any
 
 from convgraft.cli.console import say
 from convgraft.cli.explain_gradients import what_learns
+from convgraft.cli.fit_outcome import read_predictions
+from convgraft.cli.leak_file import read_leaks
+from convgraft.cli.recorded_command import recorded_calls
 from convgraft.cli.report_pictures import Pictures
 from convgraft.cli.report_predictions import examined_run, examined_study
 from convgraft.cli.report_steps import hashes, versions
@@ -22,9 +25,10 @@ from convgraft.report.fusion_map import fusion_map
 from convgraft.report.page_data import FusionMap, Page, Table
 from convgraft.report.page_of_run import run_page
 from convgraft.report.page_of_study import main_lines, study_page
-from convgraft.studies import StudyStore, compare_arms
+from convgraft.report.run_charts import kind_of
+from convgraft.studies import StudyStore, compare_arms, compare_run
 from convgraft.studies.lines import Line
-from convgraft.studies.store import CONFIG, RESULTS
+from convgraft.studies.store import CONFIG, PREDICTIONS, RESULTS
 from convgraft.training import FreezePolicy
 
 
@@ -51,9 +55,16 @@ def _run(folder: Path, images: Pictures, trust_python: bool) -> Page:
     told = metrics.get("freeze")
     policy = FreezePolicy.from_data(told["name"], told["phases"]) if told else None
     frozen = [path.removeprefix("sources.") for path in metrics.get("frozen", ())]
+    rows = [row for row in metrics.get("rows", ()) if row.get("test")]
     return run_page(
         name,
         metrics,
+        comparisons=compare_run(
+            rows,
+            [row["arm"] for row in rows if kind_of(row) == "join"],
+            lambda arm: read_predictions(folder / PREDICTIONS / f"{arm}.safetensors"),
+        ),
+        calls=recorded_calls(folder),
         others={path.parent.name: _json(path) for path in _beside(folder)},
         fusion=fusion_map(run.composite, name, gates=metrics.get("gates"), frozen=frozen),
         examined=examined_run(folder, metrics.get("arm", ""), images.of_run(metrics)),
@@ -95,6 +106,8 @@ def _study(folder: Path, images: Pictures, trust_python: bool) -> Page:
         config,
         lines,
         comparisons=compare_arms(lines, StudyStore(folder, lines).predictions),
+        leaks=read_leaks(folder),
+        calls=recorded_calls(folder),
         fusion=_map(composite, policy, own) if composite else None,
         examined=examined_study(folder, arm, [line["cell"] for line in own], images),
         frozen=_learned(composite, policy) if composite else (),

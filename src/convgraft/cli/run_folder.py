@@ -1,27 +1,32 @@
 """A run's folder while it is being made: who may write there, and what is already done.
 
 While work goes on, `state/` holds the configuration, checkpoints, and every arm that is trained.
-The same command finds its own state and goes on; another command is refused.
+The same command finds its own state and goes on; another command is refused, and so is the same one
+in another process while the first is at work.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convgraft.cli.recorded_command import FILE as COMMAND
+from convgraft.cli.recorded_command import record_command
 from convgraft.errors import ArtifactError
+from convgraft.studies.holding import LOCK, Holding, hold
+from convgraft.studies.lines import differing, read_config, write_config
 
 STATE = "state"
 CONFIG = "config.json"
 PREDICTIONS = "predictions"
+LOGS = "logs"
 OWN_FILES = (
     *("model.safetensors", "plan.yaml", "labels.json", "metrics.json", "card.md", "split.csv"),
-    *("comparison.png", "baselines", "pretrained", PREDICTIONS, STATE),
-    *("report.html", "report.md", "report.csv"),
+    *("comparison.png", "baselines", "pretrained", PREDICTIONS, LOGS, STATE),
+    *("report.html", "report.md", "report.csv", COMMAND),
 )
 
 
@@ -32,10 +37,12 @@ class RunFolder:
     Attributes:
         path: the run's folder.
         resumed: whether unfinished work of the same command was found there.
+        holding: the right to write there.
     """
 
     path: Path
     resumed: bool
+    holding: Holding | None = None
 
     def checkpoint(self, arm: str) -> Path:
         """Where an arm's training state lies while it trains."""
@@ -49,9 +56,19 @@ class RunFolder:
         """Whether an arm is trained and saved."""
         return (self.arm(arm) / "metrics.json").is_file()
 
+    @property
+    def predictions_folder(self) -> Path:
+        """Where what arms made of every test image lies, a file for each arm."""
+        return self.path / PREDICTIONS
+
     def predictions(self, arm: str) -> Path:
         """Where what an arm made of every test image lies."""
-        return self.path / PREDICTIONS / f"{arm}.safetensors"
+        return self.predictions_folder / f"{arm}.safetensors"
+
+    @property
+    def logs(self) -> Path:
+        """Where loggers write, a folder for each arm."""
+        return self.path / LOGS
 
     def finish(self) -> None:
         """Forget how it was made."""
@@ -59,43 +76,58 @@ class RunFolder:
 
 
 def claim(path: Path, config: Mapping[str, Any], *, overwrite: bool = False) -> RunFolder:
-    """Take a folder for a run of this configuration.
+    """Take a folder for a run of this configuration, and note there which command did.
 
-    Raises ArtifactError where the folder holds something else: a finished run, another command's
-    unfinished run, or files that are no run at all.
+    Nobody else can write there until what this gives is gone. Raises ArtifactError where the folder
+    holds something else: a finished run, another command's unfinished run, or files that are no run
+    at all; and where another process is at work there.
     """
-    text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
     if path.exists() and not path.is_dir():
         raise ArtifactError(f'"{path}" is a file', expected="a new folder for the run")
-    if path.is_dir() and any(path.iterdir()):
+    if not _is_new(path):
         if not overwrite:
-            return _go_on(path, text)
+            found = _go_on(path, config)
+            record_command(path)
+            return found
         _clear(path)
     try:
         (path / STATE).mkdir(parents=True, exist_ok=True)
-        (path / STATE / CONFIG).write_text(text, encoding="utf-8")
+        holding = hold(path / STATE)
+        write_config(path / STATE / CONFIG, config)
+        record_command(path)
     except OSError as error:
         raise ArtifactError(f'"{path}" cannot be written', found=str(error)) from error
-    return RunFolder(path, resumed=False)
+    return RunFolder(path, resumed=False, holding=holding)
 
 
-def _go_on(path: Path, text: str) -> RunFolder:
-    config = path / STATE / CONFIG
-    if not config.is_file():
+def _is_new(path: Path) -> bool:
+    """Whether nothing lies there but what a process leaves that was killed before it began."""
+    nothing = (LOCK, f".{CONFIG}.part")
+    return not path.is_dir() or all(
+        entry.name == STATE and all(one.name in nothing for one in entry.iterdir())
+        for entry in path.iterdir()
+    )
+
+
+def _go_on(path: Path, config: Mapping[str, Any]) -> RunFolder:
+    there = path / STATE / CONFIG
+    if not there.is_file():
         raise ArtifactError(
             f'the folder "{path}" is in use',
             expected="a new folder for the run",
             found="a finished run" if _is_run(path) else "files that are no run",
             hint="another --out" + (", or --overwrite" if _is_run(path) else ""),
         )
-    if config.read_text(encoding="utf-8") != text and _is_untouched(path):
-        config.write_text(text, encoding="utf-8")
-    if config.read_text(encoding="utf-8") != text:
+    holding = hold(path / STATE)
+    if differing(read_config(there), config) and _is_untouched(path):
+        write_config(there, config)
+        (path / COMMAND).unlink(missing_ok=True)
+    if differing(read_config(there), config):
         raise ArtifactError(
             f'the folder "{path}" is in use by an unfinished run of another command',
             hint="the same command to go on with it, another --out, or --overwrite",
         )
-    return RunFolder(path, resumed=True)
+    return RunFolder(path, resumed=True, holding=holding)
 
 
 def _clear(path: Path) -> None:
@@ -107,7 +139,9 @@ def _clear(path: Path) -> None:
             found=", ".join(strange[:3]) or None,
             hint="another --out",
         )
+    holding = hold(path / STATE) if (path / STATE).is_dir() else None
     shutil.rmtree(path)
+    del holding
 
 
 def _is_run(path: Path) -> bool:
@@ -117,7 +151,8 @@ def _is_run(path: Path) -> bool:
 
 def _is_untouched(path: Path) -> bool:
     """Whether unfinished work there came to nothing that could be lost."""
-    kept = [entry.name for entry in path.iterdir() if entry.name not in (STATE, "split.csv")]
+    nothing = (STATE, "split.csv", COMMAND, LOGS)
+    kept = [entry.name for entry in path.iterdir() if entry.name not in nothing]
     return (
         not kept
         and not any((path / STATE).rglob("*.ckpt"))

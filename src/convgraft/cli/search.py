@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from convgraft.cli.console import print_json, print_table, progress, say
+from convgraft.cli.recorded_command import record_command
 
 
 def search(
@@ -61,6 +62,7 @@ def search(
     rules = Rules(search_steps.read_minutes(minutes), ceiling, trials, options)
     setting = search_steps.open_setting(data, models, image_size, target, limit, rules, strict)
     store = search_steps.claim(out, setting)
+    record_command(out)
     if store.lines:
         say(f"going on with the {len(store.lines)} trials in {out}")
     if store.chosen:

@@ -1,4 +1,4 @@
-"""The steps of `convgraft study` before its runs: limits, epochs and checks."""
+"""The steps of `convgraft study` and `compare` before their runs: limits, epochs and checks."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from convgraft.compose import check
 from convgraft.data import ImageSet, split_images
 from convgraft.errors import UsageError
 from convgraft.strategies import Ingredients
-from convgraft.studies import Cell, Entry, Study, entries, taking
+from convgraft.studies import Cell, Entry, Study, entries, taking, with_sides
+from convgraft.studies.seeds import SEEDS
+from convgraft.studies.seeds import read_seeds as seeds_in
 from convgraft.training import FitOptions, Task
+from convgraft.training.options import AUTO
 from convgraft.training.task import Progress
 
 ALL = "all"
+FIRST_SEED = 0  # of the configuration, whichever seeds are asked for
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +31,9 @@ class Setting:
 
     Attributes:
         epochs: by number of training images; None: all of them.
+        seeds: of its splits, networks and trainings.
         store: of pixels and of what frozen parts make of them.
+        names: of the networks; empty: `a`, `b`, ...
     """
 
     study: Study
@@ -36,13 +42,23 @@ class Setting:
     image_size: int | None
     options: FitOptions
     epochs: Mapping[int | None, int]
+    seeds: Sequence[int] = (0,)
     strict: bool = False
     store: Cache | None = None
+    names: Sequence[str] = ()
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Every limit with every seed."""
+        return [Cell(limit, seed) for limit in self.epochs for seed in self.seeds]
 
     def open_cell(self, cell: Cell, report: Progress | None = None) -> tuple[Task, Ingredients]:
         """A cell's split images, and the networks, those without weights seeded."""
         split = split_images(self.images, seed=cell.seed, limit=cell.limit)
         given = fit_steps.open_models(self.models, self.image_size, self.images, cell.seed)
+        if self.names:
+            named = dict(zip(self.names, given.sources.values(), strict=True))
+            given = replace(given, sources=named)
         size = given.image_size
         task = Task(
             self.images, split, size, strict=self.strict, cache=self.store, on_progress=report
@@ -71,6 +87,14 @@ def _count(text: str, what: str, expected: str) -> int:
     return int(text)
 
 
+def read_seeds(text: str) -> tuple[int, ...]:
+    """`3`, `5:8` or `5,9` as seeds; raises UsageError."""
+    try:
+        return seeds_in(text)
+    except ValueError as error:
+        raise UsageError("seeds cannot be read", expected=SEEDS, found=text) from error
+
+
 def read_epochs(texts: Sequence[str], limits: Sequence[int | None]) -> dict[int | None, int]:
     """`20`, or `400=20` and `all=6`, as epochs for each limit; raises UsageError."""
     expected = "e.g. --epochs 20, or --epochs 400=20 all=6"
@@ -97,30 +121,57 @@ def read_epochs(texts: Sequence[str], limits: Sequence[int | None]) -> dict[int 
     return {limit: found.get(limit, common or 0) for limit in limits}
 
 
-def check_study(setting: Setting, cells: Sequence[Cell]) -> dict[str, Any]:
-    """Every problem before any work; what makes this study this study.
+def read_training(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `FitOptions` that somebody said; None is not said."""
+    return {name: value for name, value in said.items() if value is not None}
 
-    More limits, seeds and arms may be added to a study later, so they are no part of that.
+
+def fit_options(said: Mapping[str, Any]) -> FitOptions:
+    """The fits' options, those that were said among them; raises UsageError."""
+    return FitOptions(**{"augment": AUTO, **said})
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """A study that can be run.
+
+    Attributes:
+        study: with all that is decided before it begins.
+        config: what makes this study this study.
+    """
+
+    study: Study
+    config: Mapping[str, Any]
+
+
+def check_study(setting: Setting) -> Checked:
+    """Every problem before any work; raises UsageError, PlanError or DataError.
+
+    More limits, seeds and arms may be added to a study later, so they are no part of its
+    configuration.
     """
     fit_steps.check_augmentation(setting.options.augment)
-    images = setting.images
+    images, cells = setting.images, setting.cells
     splits = [split_images(images, seed=cell.seed, limit=cell.limit) for cell in cells]
-    fewest = min(cells, key=lambda cell: setting.epochs[cell.limit])
+    fewest = Cell(min(setting.epochs, key=lambda limit: setting.epochs[limit]), FIRST_SEED)
     task, given = setting.open_cell(fewest)
     given = taking(setting.study, given)
     check_unseen(runs_among(given.sources, images), images, splits, _seed_hint)
-    for entry in entries(setting.study, given, fewest.seed):
-        _check_entry(entry, images, given.image_size, setting.options_of(fewest))
-    every = entries(replace(setting.study, only=()), given, fewest.seed)
+    study = with_sides(setting.study, given, fewest.seed)
+    for entry in entries(study, given, fewest.seed):
+        size = entry.image_size or given.image_size
+        _check_entry(entry, images, size, setting.options_of(fewest))
+    every = entries(replace(study, only=()), given, fewest.seed)
     arms = [entry.arm for entry in every if entry.arm]
     config = fit_steps.config(arms, setting.options, images, task.split, store=setting.store)
     varying = ("epochs", "seed")
-    return {
+    told = {
         **{key: value for key, value in config.items() if key != "training_images"},
-        "study": setting.study.name,
+        "study": study.name,
         "models": list(setting.models),
         "options": {k: v for k, v in config["options"].items() if k not in varying},
     }
+    return Checked(study, told)
 
 
 def _seed_hint(seed: int | None) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from convgraft.data.broken import BrokenImage
 from convgraft.data.imageset import PARTS, ImageSet
 from convgraft.data.split import Split
 
+TOLD = 100  # images between two words of progress
 NAMED = 3  # leaks that are told by name where there are more
 
 
@@ -62,10 +63,20 @@ def find_leaks(
     )
 
 
-def image_digests(images: ImageSet, indices: Collection[int]) -> dict[int, str]:
-    """By index, the sha256 of an image's encoded bytes; without images that cannot be read."""
+def image_digests(
+    images: ImageSet,
+    indices: Collection[int],
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[int, str]:
+    """By index, the sha256 of an image's encoded bytes; without images that cannot be read.
+
+    Args:
+        on_progress: called now and then with how many images of how many were read.
+    """
     found: dict[int, str] = {}
-    for index in sorted(indices):
+    for number, index in enumerate(sorted(indices), 1):
+        if on_progress and (number % TOLD == 0 or number == len(indices)):
+            on_progress(number, len(indices))
         try:
             raw = images.raw(index)
         except BrokenImage:

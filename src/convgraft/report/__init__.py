@@ -6,10 +6,11 @@ from convgraft.report.study import SHORT_HEADER, short_cells, study_table, study
 from convgraft.report.study_figure import draw_study
 from convgraft.report.study_verdict import failure_words, study_verdict
 from convgraft.report.tables import markdown_table
-from convgraft.report.verdict import verdict
+from convgraft.report.verdict import compared_verdict, verdict
 
 __all__ = [
     "SHORT_HEADER",
+    "compared_verdict",
     "draw_comparison",
     "draw_plan",
     "draw_study",

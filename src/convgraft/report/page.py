@@ -59,6 +59,7 @@ def sections(page: Page) -> dict[str, str]:
         "fusion": ("Fusion map", page.fusion),
         "frozen": ("What was frozen", page.frozen),
         "failed": ("What failed", page.failed),
+        "leaks": ("Leaks", page.leaks),
         "again": ("How to reproduce it", page.facts or page.command),
     }
     return {name: title for name, (title, found) in there.items() if found}

@@ -145,7 +145,8 @@ class Page:
         how: how its figures were made.
         compared: arms against what they have to beat; `how_compared` says how that was done.
         points: accuracy and cost of every arm.
-        charts: learning curves, or accuracy over training images.
+        charts: learning curves, and accuracy over training images.
+        failed, leaks: arms without a result, and pictures in several parts of a split.
         command: what makes the same again; `command_words` says where it comes from.
         facts: versions, hashes, data and options, by heading.
         lines: the raw figures, a mapping for each row of the CSV.
@@ -165,6 +166,7 @@ class Page:
     fusion: FusionMap | None = None
     frozen: tuple[Table, ...] = ()
     failed: Table | None = None
+    leaks: Table | None = None
     command: str = ""
     command_words: str = ""
     facts: Mapping[str, Pairs] = field(default_factory=dict)

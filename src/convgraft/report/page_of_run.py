@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convgraft.report.page_data import (
-    Examined,
-    FusionMap,
-    Page,
-    Pairs,
-    Point,
-    Table,
-)
+from convgraft.report.page_data import Examined, FusionMap, Page, Pairs, Point, Table
 from convgraft.report.run_charts import kind_of, run_charts
-from convgraft.report.run_command import run_command
-from convgraft.report.verdict import verdict
-from convgraft.studies import Interval
+from convgraft.report.run_command import Call, made_with, run_command
+from convgraft.report.tables import without_empty
+from convgraft.report.verdict import compared_verdict, verdict
+from convgraft.studies import Comparison, Interval
 
 Metrics = Mapping[str, Any]
 
@@ -40,6 +34,8 @@ def run_page(
     metrics: Metrics,
     *,
     others: Mapping[str, Metrics] | None = None,
+    comparisons: Sequence[Comparison] = (),
+    calls: Sequence[Call] = (),
     fusion: FusionMap | None = None,
     examined: Examined | None = None,
     frozen: Sequence[Table] = (),
@@ -51,16 +47,18 @@ def run_page(
     Args:
         metrics: what the run has noted.
         others: the same of the arms beside it, by name.
+        comparisons: the join against what it has to beat, where predictions were kept.
+        calls: the commands that made it, as they were recorded.
         frozen: what learned and what did not.
         hashes, versions: of its files, and of what wrote the page.
     """
     rows = [row for row in metrics.get("rows", ()) if row.get("test")]
     main = _main(metrics, rows)
-    command, words = run_command(metrics)
+    command, words = run_command(metrics, calls)
     return Page(
         title=name,
         about=_about(metrics),
-        verdict=_verdict(metrics, rows, main),
+        verdict=_verdict(metrics, rows, main, comparisons),
         highlights=_highlights(metrics, rows, main),
         arms=_table(rows, main),
         how=MEASURES + (PROTOCOL if metrics.get("test_reads") else "") if rows else "",
@@ -74,7 +72,7 @@ def run_page(
         frozen=tuple(frozen),
         command=command,
         command_words=words,
-        facts=_facts(metrics, hashes, versions),
+        facts=_facts(metrics, hashes, (*_made(metrics, calls), *versions)),
         lines=tuple(_flat(row) for row in rows),
     )
 
@@ -96,11 +94,16 @@ def _about(metrics: Metrics) -> str:
     return ", ".join(parts)
 
 
-def _verdict(metrics: Metrics, rows: Sequence[Mapping[str, Any]], main: str) -> tuple[str, ...]:
+def _verdict(
+    metrics: Metrics,
+    rows: Sequence[Mapping[str, Any]],
+    main: str,
+    comparisons: Sequence[Comparison],
+) -> tuple[str, ...]:
     if not rows:
         return ("This run was not evaluated on a test part: there is nothing to compare.",)
     joins = [row["arm"] for row in rows if kind_of(row) == "join"]
-    told = verdict(rows, joins=joins)
+    told = compared_verdict(comparisons) or verdict(rows, joins=joins)
     own = next(row for row in rows if row["arm"] == main)
     score = f"{100 * own['test']['top1']:.2f} % of {own['test']['images']:,} test images"
     alone = "" if told else " No other arm was trained beside it, so this is no comparison."
@@ -126,16 +129,10 @@ def _highlights(metrics: Metrics, rows: Sequence[Mapping[str, Any]], main: str) 
 
 def _table(rows: Sequence[Mapping[str, Any]], main: str) -> Table:
     ordered = sorted(rows, key=lambda row: -row["test"]["top1"])
-    cells = tuple(_cells(row) for row in ordered)
+    header, cells = without_empty(HEADER, [_cells(row) for row in ordered])
     marked = frozenset(n for n, row in enumerate(ordered) if row["arm"] == main)
-    empty = [n for n in range(len(HEADER)) if cells and not any(row[n] for row in cells)]
-    kept = [n for n in range(len(HEADER)) if n not in empty]
-    return Table(
-        "Every arm on the test part, the best first; the run's own arm stands out",
-        tuple(HEADER[n] for n in kept),
-        tuple(tuple(row[n] for n in kept) for row in cells),
-        marked,
-    )
+    caption = "Every arm on the test part, the best first; the run's own arm stands out"
+    return Table(caption, header, tuple(map(tuple, cells)), marked)
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -154,14 +151,18 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _made(metrics: Metrics, calls: Sequence[Call]) -> Pairs:
+    """The versions that made it, as they were recorded, or as far as its notes say."""
+    if calls or "convgraft" not in metrics:
+        return made_with(calls)
+    return (("convgraft that made it", str(metrics["convgraft"])),)
+
+
 def _facts(metrics: Metrics, hashes: Pairs, versions: Pairs) -> dict[str, Pairs]:
-    made = (
-        (("convgraft that made it", str(metrics["convgraft"])),) if "convgraft" in metrics else ()
-    )
     told = {
         "Data": told_pairs(metrics.get("data", {})),
         "How it was trained": told_pairs(metrics.get("fit", {})),
-        "Versions": (*made, *versions),
+        "Versions": versions,
         "SHA-256": hashes,
     }
     return {name: pairs for name, pairs in told.items() if pairs}

@@ -5,28 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convgraft.report.page_data import (
-    Chart,
-    Examined,
-    FusionMap,
-    Page,
-    Pairs,
-    Point,
-    Series,
-    Table,
-)
+from convgraft.report.page_data import Examined, FusionMap, Page, Pairs, Point, Table
 from convgraft.report.page_of_run import told_pairs
-from convgraft.report.run_command import study_command
-from convgraft.report.study import HOW, TABLE_HEADER, study_cells, study_words
-from convgraft.report.study_verdict import (
-    HEADER,
-    HOW_COMPARED,
-    failure_words,
-    signed,
-    study_verdict,
+from convgraft.report.run_command import Call, made_with, study_command
+from convgraft.report.study import HOW, study_words
+from convgraft.report.study_charts import study_charts
+from convgraft.report.study_tables import (
+    Leaks,
+    arms_table,
+    compared_table,
+    failed_table,
+    leaks_table,
+    policies_table,
+    raw_figures,
 )
+from convgraft.report.study_verdict import HOW_COMPARED, failure_words, study_verdict
 from convgraft.studies import ArmSummary, Comparison, failures, finished, summarise
-from convgraft.studies.comparison import WIN
 from convgraft.studies.lines import Line
 
 
@@ -36,6 +30,8 @@ def study_page(
     lines: Sequence[Line],
     *,
     comparisons: Sequence[Comparison] = (),
+    leaks: Leaks | None = None,
+    calls: Sequence[Call] = (),
     fusion: FusionMap | None = None,
     examined: Examined | None = None,
     frozen: Sequence[Table] = (),
@@ -48,31 +44,39 @@ def study_page(
         config: of `study.json`.
         lines: of `results.jsonl`, those of failed arms too.
         comparisons: arms against what they have to beat, where predictions were kept.
+        leaks: pictures in several parts, by cell.
+        calls: the commands that made it, as they were recorded.
         frozen: what learned in the arm that the fusion map is of.
     """
     done, failed = finished(lines), failures(lines)
-    arms = summarise(done)
+    arms = summarise(lines)
     largest = [arm for arm in arms if arm.limit == arms[-1].limit]
-    command, words = study_command(config, done)
+    command, words = study_command(config, done, calls)
     return Page(
         title=name,
         about=_about(config, arms),
-        verdict=(*study_verdict(comparisons)[::-1], *failure_words(failed), *_words(name, arms)),
+        verdict=(
+            *study_verdict(_largest_first(comparisons)),
+            *failure_words(failed),
+            *_leaked(leaks or {}),
+            *_words(name, arms),
+        ),
         highlights=_highlights(largest),
-        arms=_table(arms),
+        arms=arms_table(arms),
         how=HOW if arms else "",
-        compared=_compared(comparisons),
+        compared=compared_table(comparisons),
         how_compared=HOW_COMPARED if comparisons else "",
         points=tuple(Point(arm.arm, arm.kind, arm.top1, arm.macs) for arm in largest),
-        charts=_over_images(arms),
+        charts=study_charts(arms, done),
         examined=examined,
         fusion=fusion,
-        frozen=(*_policies(done), *frozen),
-        failed=_failed(failed),
+        frozen=(*policies_table(done), *frozen),
+        failed=failed_table(failed),
+        leaks=leaks_table(leaks or {}),
         command=command,
         command_words=words,
-        facts=_facts(config, done, hashes, versions),
-        lines=tuple(_flat(line) for line in done),
+        facts=_facts(config, done, hashes, (*_made(config, calls), *versions)),
+        lines=tuple(map(raw_figures, done)),
     )
 
 
@@ -87,6 +91,11 @@ def main_lines(lines: Sequence[Line]) -> list[Line]:
         return []
     best = max(joins, key=lambda arm: arm.top1.value)
     return [ln for ln in finished(lines) if (ln["arm"], ln["limit"]) == (best.arm, best.limit)]
+
+
+def _largest_first(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """By numbers of training images, all of them first; rivals in their order."""
+    return sorted(comparisons, key=lambda one: (one.limit is not None, -(one.limit or 0)))
 
 
 def _about(config: Mapping[str, Any], arms: Sequence[ArmSummary]) -> str:
@@ -107,6 +116,14 @@ def _words(name: str, arms: Sequence[ArmSummary]) -> tuple[str, ...]:
     return tuple(told[::-1])
 
 
+def _leaked(leaks: Leaks) -> tuple[str, ...]:
+    pictures = {leak["digest"] for found in leaks.values() for leak in found}
+    if not pictures:
+        return ()
+    told = f"{len(pictures):,} pictures lie" if len(pictures) > 1 else "A picture lies"
+    return (f"{told} in more than one part of a split: see Leaks.",)
+
+
 def _highlights(arms: Sequence[ArmSummary]) -> Pairs:
     joins = [arm for arm in arms if arm.kind == "join"]
     if not joins:
@@ -120,72 +137,16 @@ def _highlights(arms: Sequence[ArmSummary]) -> Pairs:
     return (*found, ("seeds", str(best.seeds)))
 
 
-def _table(arms: Sequence[ArmSummary]) -> Table:
-    cells = tuple(map(tuple, study_cells(arms)))
-    best: set[int] = set()
-    for limit in dict.fromkeys(arm.limit for arm in arms):
-        here = [number for number, arm in enumerate(arms) if arm.limit == limit]
-        best.add(max(here, key=lambda number: arms[number].top1.value))
-    caption = "Every arm, means over seeds; the highest test top-1 stands out"
-    return Table(caption, TABLE_HEADER, cells, frozenset(best))
-
-
-def _compared(comparisons: Sequence[Comparison]) -> Table | None:
-    if not comparisons:
-        return None
-    rows = tuple(
-        (
-            one.arm,
-            one.against,
-            "all" if one.limit is None else str(one.limit),
-            signed(one.points).replace(" points", ""),
-            f"{one.corrected:.2g}",
-            f"{one.cost:.1f}x",
-            one.outcome,
-        )
-        for one in comparisons
-    )
-    wins = frozenset(number for number, one in enumerate(comparisons) if one.outcome == WIN)
-    return Table("Arms against what they have to beat; wins stand out", HEADER, rows, wins)
-
-
-def _over_images(arms: Sequence[ArmSummary]) -> tuple[Chart, ...]:
-    if len({arm.limit for arm in arms}) < 2:
-        return ()
-    series = []
-    for name in dict.fromkeys(arm.arm for arm in arms):
-        own = sorted((a for a in arms if a.arm == name), key=lambda arm: arm.training_images)
-        points = tuple((arm.training_images, 100 * arm.top1.value) for arm in own)
-        series.append(Series(name, own[0].kind, points))
-    title = "Test top-1 over training images"
-    return (Chart(title, "training images", "test top-1, %", tuple(series), log=True),)
-
-
-def _policies(lines: Sequence[Line]) -> tuple[Table, ...]:
-    first: dict[str, Line] = {}
-    for line in lines:
-        first.setdefault(line["arm"], line)
-    rows = tuple(
-        (arm, line.get("policy") or "not trained", line.get("loss", ""), f"{line['trainable']:,}")
-        for arm, line in first.items()
-    )
-    if not rows:
-        return ()
-    caption = "What each arm let learn, and what its training minimised"
-    return (Table(caption, ("arm", "freeze policy", "loss", "weights that learned"), rows),)
-
-
-def _failed(lines: Sequence[Line]) -> Table | None:
-    if not lines:
-        return None
-    rows = tuple((str(line["arm"]), str(line["cell"]), str(line["failed"])) for line in lines)
-    return Table("Arms without a result", ("arm", "cell", "why"), rows)
+def _made(config: Mapping[str, Any], calls: Sequence[Call]) -> Pairs:
+    """The versions that made it, as they were recorded, or as far as its configuration says."""
+    if calls or "convgraft" not in config:
+        return made_with(calls)
+    return (("convgraft that made it", str(config["convgraft"])),)
 
 
 def _facts(
     config: Mapping[str, Any], lines: Sequence[Line], hashes: Pairs, versions: Pairs
 ) -> dict[str, Pairs]:
-    made = (("convgraft that made it", str(config["convgraft"])),) if "convgraft" in config else ()
     networks = ((f"weights of {n}", sha) for n, sha in config.get("weights", {}).items() if sha)
     data = (("data", config["data"]),) if isinstance(config.get("data"), str) else ()
     seeds = sorted({line["seed"] for line in lines})
@@ -194,13 +155,7 @@ def _facts(
     })}  # fmt: skip
     told = {
         "How it was trained": told_pairs(protocol),
-        "Versions": (*made, *versions),
+        "Versions": versions,
         "SHA-256": (*data, *networks, *hashes),
     }
     return {name: pairs for name, pairs in told.items() if pairs}
-
-
-def _flat(line: Line) -> dict[str, object]:
-    test = {f"test_{name}": value for name, value in line["test"].items()}
-    plain = {key: value for key, value in line.items() if not isinstance(value, (Mapping, list))}
-    return {**plain, **test}

@@ -24,7 +24,8 @@ def markdown_page(page: Page) -> str:
     if page.fusion:
         parts += ["## Fusion map", page.fusion.title, *map(_table, page.fusion.tables)]
         parts += [_code(page.fusion.plan)]
-    for title, tables in (("What was frozen", page.frozen), ("What failed", (page.failed,))):
+    told = {"What was frozen": page.frozen, "What failed": (page.failed,), "Leaks": (page.leaks,)}
+    for title, tables in told.items():
         found = [table for table in tables if table]
         parts += [f"## {title}", *map(_table, found)] if found else []
     parts += ["## How to reproduce it"]

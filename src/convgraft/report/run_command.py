@@ -1,4 +1,7 @@
-"""The command that asks for a run or a study again, as far as its notes tell it."""
+"""The command that asks for a run or a study again: as it was recorded, or as its notes tell it.
+
+Folders of before commands were recorded have notes alone.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 from convgraft.studies import STUDIES
 from convgraft.training import PRESETS
 
+Call = Mapping[str, Any]  # a command, and the versions that ran it
 RECORDED = "The command that made it, as it was recorded."
 FROM_NOTES = "Not recorded: written from the notes of the run. "
 FLAGS = {
@@ -27,10 +31,41 @@ FLAGS = {
 }
 
 
-def run_command(metrics: Mapping[str, Any]) -> tuple[str, str]:
-    """The command, and where it comes from; both empty where the notes do not tell it."""
-    if "command" in metrics:
-        return _told(metrics["command"]), RECORDED
+def recorded(calls: Sequence[Call]) -> tuple[str, str]:
+    """The first and the last of the commands that were recorded, one at least, and words on them.
+
+    >>> recorded([{"command": "convgraft fit A"}, {"command": "convgraft fit A"}])[0]
+    'convgraft fit A'
+    """
+    different = len({call["command"] for call in calls})
+    shown = dict.fromkeys((calls[0]["command"], calls[-1]["command"]))
+    words = RECORDED
+    if different > 1:
+        words = f"{different} different commands made it, one after another. "
+        words += "These are the first and the last" if len(shown) > 1 else "This is the last"
+        words += ", as they were recorded; command.json has all of them."
+    elif len(calls) > 1:
+        words = f"{RECORDED} It went on where it had been stopped: {len(calls)} calls."
+    return "\n".join(shown), words
+
+
+def made_with(calls: Sequence[Call]) -> tuple[tuple[str, str], ...]:
+    """The versions that ran the calls, those of the first one first."""
+    told: dict[str, dict[str, None]] = {}
+    for call in calls:
+        for name, version in call.get("versions", {}).items():
+            told.setdefault(name, {})[str(version)] = None
+    return tuple((f"{name} that made it", ", then ".join(found)) for name, found in told.items())
+
+
+def run_command(metrics: Mapping[str, Any], calls: Sequence[Call] = ()) -> tuple[str, str]:
+    """The command, and where it comes from; both empty where nothing tells it.
+
+    Args:
+        calls: what was recorded, the first call first.
+    """
+    if calls:
+        return recorded(calls)
     fit, data = metrics.get("fit", {}), metrics.get("data", {})
     freeze = fit.get("freeze")
     if "epochs" not in fit or "location" not in data or metrics.get("loss_name") == "distil":
@@ -51,10 +86,12 @@ def run_command(metrics: Mapping[str, Any]) -> tuple[str, str]:
     return _line([*parts, *_options(fit), "--out", "AGAIN"]), words
 
 
-def study_command(config: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """The same of a study; its data has no recorded place, only a fingerprint."""
-    if "command" in config:
-        return _told(config["command"]), RECORDED
+def study_command(
+    config: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], calls: Sequence[Call] = ()
+) -> tuple[str, str]:
+    """The same of a study; its notes have no place of its data, only a fingerprint."""
+    if calls:
+        return recorded(calls)
     if config.get("study") not in STUDIES or not lines:
         return "", ""
     epochs = {line["limit"]: line["epochs"] for line in lines}
@@ -70,10 +107,6 @@ def study_command(config: Mapping[str, Any], lines: Sequence[Mapping[str, Any]])
 def _options(values: Mapping[str, Any]) -> list[Any]:
     given = {name: values[name] for name in FLAGS if values.get(name) is not None}
     return [part for name, value in given.items() for part in (FLAGS[name], value)]
-
-
-def _told(command: Any) -> str:
-    return command if isinstance(command, str) else _line(command)
 
 
 def _line(parts: Sequence[Any]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convgraft.studies.predictions import Predictions
+from convgraft.studies.rivals import rivals_of
 from convgraft.studies.statistics import (
     Interval,
     Trial,
@@ -19,7 +20,7 @@ from convgraft.studies.statistics import (
     mcnemar_over_seeds,
     paired_bootstrap,
 )
-from convgraft.studies.summary import by_limit, references
+from convgraft.studies.summary import by_limit, seeds_at
 
 WIN, TIE, LOSS = "win", "tie", "loss"
 LEVEL = 0.05  # of p
@@ -33,8 +34,9 @@ class Comparison:
     """One arm's top-1 against another's, at one number of training images.
 
     Attributes:
-        arm, against: which; `against` is `best KIND`, chosen by validation in every cell, or
-            `average-KIND`.
+        arm, against: which; `against` is `average vote`, `best single`, `best equal-cost` (a single
+            network that costs as much) or `best distilled`, each chosen by validation in every
+            cell; or `own random front`, a stitch's control. Of a run it is the rival's name.
         limit: as asked; None: all images.
         seeds: how many seeds both were tested under.
         images: how many different test images that were.
@@ -42,6 +44,7 @@ class Comparison:
         p: of no difference: the larger of the bootstrap's and McNemar's.
         corrected: the same by Holm for all `arms` that are compared with this rival here.
         cost: multiply-accumulates over the rival's.
+        asked: how many seeds the study has here; 0 where nobody said.
     """
 
     arm: str
@@ -54,17 +57,27 @@ class Comparison:
     corrected: float
     arms: int
     cost: float
+    asked: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether both answered under every seed that the study has."""
+        return self.seeds >= self.asked
 
     @property
     def outcome(self) -> str:
         """`win`, `tie` or `loss`.
 
-        A tie where the interval holds 0 or the corrected p is 0.05 or more.
+        A tie where the interval holds 0 or the corrected p is 0.05 or more; and in place of a win
+        where one of both has no answers under some seed: what it came to under the others may be
+        why it won.
         """
         low, high = self.points.low or 0.0, self.points.high or 0.0
         if low <= 0 <= high or self.corrected >= LEVEL:
             return TIE
-        return WIN if low > 0 else LOSS
+        if low > 0:
+            return WIN if self.complete else TIE
+        return LOSS
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -73,6 +86,10 @@ class Comparison:
 
 def compare_arms(lines: Sequence[Line], read: Read) -> list[Comparison]:
     """Every join against the average vote and the best single network, at every limit.
+
+    Where single networks were also trained on larger images, to cost as much as the dearest join,
+    joins are compared with the best network of at least their own cost as well; where some were
+    distilled, with the best of these. A stitch is compared with the same from a random front.
 
     Args:
         lines: a study's; those of failed arms are left out.
@@ -87,11 +104,12 @@ def compare_arms(lines: Sequence[Line], read: Read) -> list[Comparison]:
 
     found: list[Comparison] = []
     for here in by_limit(lines):
+        asked = seeds_at(lines, here[0]["limit"])
         joins = dict.fromkeys(line["arm"] for line in here if line["kind"] == "join")
-        single, vote = references(here)
-        for name, rivals in (vote, single):
-            compared = [_compare(arm, here, name, rivals, rights) for arm in joins]
-            found += _corrected([one for one in compared if one is not None])
+        for name, theirs in rivals_of(here, joins).items():
+            compared = [_compare(arm, here, name, theirs[arm], rights) for arm in joins]
+            known = [replace(one, asked=asked) for one in compared if one is not None]
+            found += _corrected(known)
     return found
 
 

@@ -1,41 +1,90 @@
-"""Append-only JSON lines, and configurations, of folders in which work goes on."""
+"""Append-only JSON lines, configurations and whole files, of folders in which work goes on."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from convgraft.errors import ArtifactError
 
 Line = dict[str, Any]
+OPTIONS = "options"  # of training, in a configuration
 
 
 def append_line(path: Path, line: Line) -> None:
-    """Write a line; it is on the disk when this returns."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        file.flush()
+    """Write a line; it is on the disk when this returns. Where it fails, nothing of it stays."""
+    data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+    with path.open("ab", buffering=0) as file:
+        before = os.fstat(file.fileno()).st_size
+        try:
+            while data:
+                data = data[file.write(data) :]
+            os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                file.truncate(before)
+            raise
+
+
+def put_in_place(part: Path, path: Path) -> None:
+    """Give a file that is whole its name; it is on the disk when this returns."""
+    with part.open("rb+") as file:
         os.fsync(file.fileno())
+    part.replace(path)
 
 
-def differing(there: str, now: str) -> list[str]:
-    """The keys whose values differ between two JSON objects; none where one cannot be read."""
+def write_config(path: Path, config: Mapping[str, Any]) -> None:
+    """Write what makes a folder's work this work, whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    part.write_text(text, encoding="utf-8")
+    put_in_place(part, path)
+
+
+def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration as JSON has it, to be compared with another one.
+
+    An option that is None was not said; where it was not known yet it was not said either.
+    """
+    plain = json.loads(json.dumps(config))
+    options = plain.get(OPTIONS)
+    if isinstance(options, dict):
+        plain[OPTIONS] = {key: value for key, value in options.items() if value is not None}
+    return plain
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A configuration that lies in a folder; raises ArtifactError where it cannot be read."""
     try:
-        then, new = json.loads(there), json.loads(now)
-    except ValueError:
-        return []
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f'"{path}" cannot be read', found=str(error)) from error
+    if not isinstance(found, dict):
+        raise ArtifactError(f'"{path}" cannot be read', expected="a JSON object")
+    return found
+
+
+def differing(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The keys whose values differ between two configurations; none where they are the same."""
+    then, new = plain_config(there), plain_config(now)
     return sorted(key for key in {*then, *new} if then.get(key) != new.get(key))
 
 
-def read_lines(path: Path) -> list[Line]:
-    """The whole lines of a file; a last line that was never finished is cut off."""
+def read_lines(path: Path, *, mend: bool = False) -> list[Line]:
+    """The whole lines of a file, without a last one that is not finished.
+
+    Args:
+        mend: cut that one off; for who holds the folder, as another process may be writing it.
+    """
     if not path.exists():
         return []
     data = path.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
-    if whole != data:
+    if mend and whole != data:
         os.truncate(path, len(whole))
     try:
         return [json.loads(line) for line in whole.decode("utf-8").splitlines()]

@@ -16,6 +16,7 @@ from torch import Tensor
 from convgraft.compose import Composite
 from convgraft.data import MISSING
 from convgraft.errors import ArtifactError
+from convgraft.studies.lines import put_in_place
 from convgraft.training import Answered, Metrics, Task, measure_probabilities
 
 PROBABILITIES, LABELS, IDS, CLASSES = "probabilities", "labels", "ids", "classes"
@@ -58,7 +59,7 @@ class Predictions:
             LABELS: self.labels.to(torch.int64).contiguous(),
         }
         save_file(tensors, part, {IDS: json.dumps(self.ids), CLASSES: json.dumps(self.classes)})
-        part.replace(path)
+        put_in_place(part, path)
 
     @classmethod
     def load(cls, path: Path) -> Predictions:

@@ -1,7 +1,8 @@
-"""What an arm came to, as one row of a table."""
+"""What an arm came to, as one row of a table, and how it learned."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +76,32 @@ def measure_row(
         seconds,
         columns,
     )
+
+
+def short_curve(notes: Mapping[str, Any], answer: str) -> dict[str, list[dict[str, Any]]]:
+    """What a line tells of training: under `curve`, a mapping for each epoch, from 0.
+
+    Args:
+        notes: of the training; what was not trained in epochs has no curve, and this is empty.
+        answer: the one whose validation is told.
+    """
+    curve = [_short(epoch, answer) for epoch in notes.get("curve", ())]
+    return {"curve": curve} if curve else {}
+
+
+def _short(epoch: Mapping[str, Any], answer: str) -> dict[str, Any]:
+    score = epoch["val"].get(answer, {})
+    figures = {
+        "train_loss": epoch["train_loss"],
+        "val_top1": score.get("top1"),
+        "val_nll": score.get("nll"),
+    }
+    return {"epoch": epoch["epoch"], **{name: _rounded(one) for name, one in figures.items()}}
+
+
+def _rounded(value: float | None) -> float | None:
+    """With five significant digits; None for what JSON has no word for."""
+    return float(f"{value:.5g}") if value is not None and math.isfinite(value) else None
 
 
 def best_val(result: FitResult) -> float | None:

@@ -4,14 +4,14 @@ study.json      the configuration; another one is refused
 results.jsonl   a line for each arm of each cell; an arm that failed has one that says so
 predictions/    CELL/ARM.safetensors: what each arm made of every test image
 state/          checkpoints, and networks that an average vote waits for
+.lock           held by the process that works here; two of them would mix their lines
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,16 @@ from torch import Tensor
 from convgraft.compose import Composite
 from convgraft.errors import ArtifactError
 from convgraft.studies.failures import FAILED, failures, finished
-from convgraft.studies.lines import Line, append_line, differing, read_lines
+from convgraft.studies.holding import LOCK, Holding, hold
+from convgraft.studies.lines import (
+    Line,
+    append_line,
+    differing,
+    put_in_place,
+    read_config,
+    read_lines,
+    write_config,
+)
 from convgraft.studies.predictions import Predictions
 
 CONFIG, RESULTS, STATE, PREDICTIONS = "study.json", "results.jsonl", "state", "predictions"
@@ -33,29 +42,33 @@ class StudyStore:
     Attributes:
         lines: every line that lies there, of results and of failures, in the order in which they
             came.
+        holding: the right to write there; without it the folder is only read.
+        unread: cell and arm of predictions that were asked for and cannot be read.
     """
 
     folder: Path
     lines: list[Line]
+    holding: Holding | None = None
+    unread: set[tuple[str, str]] = field(default_factory=set)
 
     @classmethod
     def claim(cls, folder: Path, config: Mapping[str, Any]) -> StudyStore:
         """Take a folder for a study, or go on with what lies there.
 
-        Raises ArtifactError where another configuration made it, where it holds files that are no
-        study, or where its results cannot be read.
+        Nobody else can write there until this store is gone. Raises ArtifactError where another
+        configuration made it, where it holds files that are no study, where another process works
+        in it, or where its results cannot be read.
         """
-        text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         if folder.exists() and not folder.is_dir():
             raise ArtifactError(f'"{folder}" is a file', expected="a folder for the study")
-        if folder.is_dir() and any(folder.iterdir()):
-            _check_config(folder, text)
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            part = folder / f".{CONFIG}.part"
-            part.write_text(text, encoding="utf-8")
-            part.replace(folder / CONFIG)
-        return cls(folder, read_lines(folder / RESULTS))
+        if not _is_new(folder):
+            _check_config(folder, config)  # before anything is written there
+        folder.mkdir(parents=True, exist_ok=True)
+        holding = hold(folder)
+        if _is_new(folder):
+            write_config(folder / CONFIG, config)
+        _check_config(folder, config)
+        return cls(folder, read_lines(folder / RESULTS, mend=True), holding)
 
     def find(self, cell: str, arm: str) -> Line | None:
         """An arm's result in a cell; None where there is none yet."""
@@ -94,10 +107,14 @@ class StudyStore:
     def predictions(self, cell: str, arm: str) -> Predictions | None:
         """What an arm made of a cell's test images; None where that was not kept.
 
-        Raises ArtifactError where the file cannot be read.
+        None too where the file cannot be read, which `unread` tells.
         """
         path = self.predictions_path(cell, arm)
-        return Predictions.load(path) if path.is_file() else None
+        try:
+            return Predictions.load(path) if path.is_file() else None
+        except ArtifactError:
+            self.unread.add((cell, arm))
+            return None
 
     def checkpoint(self, cell: str, arm: str) -> Path:
         """Where an arm's training state lies while it trains."""
@@ -113,20 +130,14 @@ class StudyStore:
         state = {name: t.clone().contiguous() for name, t in composite.state_dict().items()}
         part = path.with_suffix(".part")
         save_file(state, part)
-        part.replace(path)
+        put_in_place(part, path)
 
-    def kept(self, cell: str, arm: str) -> dict[str, Tensor]:
-        """The weights of a network that was kept; raises ArtifactError where it is gone."""
+    def kept(self, cell: str, arm: str) -> dict[str, Tensor] | None:
+        """The weights of a network that was kept; None where they are gone."""
         from safetensors.torch import load_file
 
         path = self._kept(cell, arm)
-        if not path.is_file():
-            raise ArtifactError(
-                f"the weights of {arm} are gone, and an average vote needs them",
-                expected=str(path),
-                hint="the same command with another --out",
-            )
-        return load_file(path)
+        return load_file(path) if path.is_file() else None
 
     def forget(self, cell: str) -> None:
         """Remove what was kept for a cell, and the folder of all that when nothing is left."""
@@ -138,7 +149,13 @@ class StudyStore:
         return self.folder / STATE / cell / f"{arm}.safetensors"
 
 
-def _check_config(folder: Path, text: str) -> None:
+def _is_new(folder: Path) -> bool:
+    """Whether nothing lies there but what a process leaves that was killed before it began."""
+    nothing = (LOCK, f".{CONFIG}.part")
+    return not folder.is_dir() or all(path.name in nothing for path in folder.iterdir())
+
+
+def _check_config(folder: Path, config: Mapping[str, Any]) -> None:
     path = folder / CONFIG
     if not path.is_file():
         raise ArtifactError(
@@ -147,13 +164,13 @@ def _check_config(folder: Path, text: str) -> None:
             found=f"files, and no {CONFIG}",
             hint="another --out",
         )
-    there = path.read_text(encoding="utf-8")
-    if there == text:
+    others = differing(read_config(path), config)
+    if not others:
         return
     raise ArtifactError(
         f'the folder "{folder}" holds results of another study',
         expected=f"the configuration in {path}",
-        found=f"other values of {', '.join(differing(there, text)) or 'something'}",
+        found=f"other values of {', '.join(others)}",
         hint="the command that made it (other --limits, --seeds and --only may be added), "
         "or another --out",
     )

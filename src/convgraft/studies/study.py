@@ -1,20 +1,22 @@
-"""A study: which arms and baselines are compared, and what takes part for given networks."""
+"""A study: which arms and baselines are compared."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from convgraft.compose import Composite, compose
-from convgraft.errors import UsageError, near_miss
-from convgraft.strategies import STRATEGIES, Ingredients
+from convgraft.errors import UsageError
+from convgraft.strategies import Ingredients
 from convgraft.strategies.ensemble import vote_plan
-from convgraft.studies.arms import BASELINES, Arm, baseline_arms
-from convgraft.studies.design import Design, build_arm, untrained
-from convgraft.training import PRESETS, read_policy
-from convgraft.training.policies import FROZEN_PRESETS
+from convgraft.studies.arms import BASELINES, Arm
+from convgraft.studies.design import RANDOM_FRONT, Design
+from convgraft.studies.distilled import DISTILLED
+from convgraft.studies.equal_cost import EQUAL_COST, Side
 
 OWN = "own"  # the baseline that is not trained: each network's own answer
+KNOWN_BASELINES = (*BASELINES, OWN, DISTILLED, EQUAL_COST, RANDOM_FRONT)
+COMPARED = tuple(name for name in KNOWN_BASELINES if name != OWN)
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,16 @@ class Study:
     Attributes:
         words: the question, in a line.
         arms: opened networks to the study's arms.
-        baselines: of `probe`, `finetune` and `own`; with several networks, their averages too.
+        baselines: of `KNOWN_BASELINES`: `probe`, `finetune` and `own`, with several networks their
+            averages too; `distilled`, each of several networks taught by the vote of the fine-tuned
+            ones; `equal-cost`, each network on images so large that it costs as much as the dearest
+            join; `random-front`, a control beside every stitch.
         least: how many networks it needs.
         first: whether the first network alone is studied.
         freeze: a policy for every arm whose networks learn; empty: the arm's own.
         only: names of the arms to run; empty: all.
+        sides: of the images of `equal-cost`, by network; None: not found yet, which
+            `convgraft.studies.entries.with_sides` does.
     """
 
     name: str
@@ -55,6 +62,7 @@ class Study:
     first: bool = False
     freeze: str = ""
     only: tuple[str, ...] = ()
+    sides: Mapping[str, Side] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +72,19 @@ class Entry:
     Attributes:
         kind: `join`, `control`, `baseline`, or `average` of a baseline's networks.
         baseline: which one, for the last two kinds.
-        arm: what is trained; None where nothing is.
+        arm: what is trained; None where nothing is, or where `taught` makes it.
+        taught: the fine-tuned networks by name to what is trained; None where it is known before.
+        image_size: side in pixels of its images; None: the study's.
+        note: what a reader of its result has to know.
     """
 
     name: str
     kind: str
     baseline: str = ""
     arm: Arm | None = None
+    taught: Callable[[Mapping[str, Composite]], Arm] | None = None
+    image_size: int | None = None
+    note: str = ""
 
 
 def taking(study: Study, given: Ingredients) -> Ingredients:
@@ -83,59 +97,6 @@ def taking(study: Study, given: Ingredients) -> Ingredients:
         )
     first = next(iter(given.sources))
     return replace(given, sources={first: given.sources[first]}) if study.first else given
-
-
-def entries(study: Study, given: Ingredients, seed: int = 0) -> list[Entry]:
-    """Everything that takes part, the study's own arms first; raises UsageError or PlanError.
-
-    Args:
-        given: as `taking` gives it.
-        seed: of networks that begin from random weights.
-    """
-    planned = [_planned(study, one, given, seed) for one in study.arms(given)]
-    tunes = study.freeze in PRESETS and study.freeze not in FROZEN_PRESETS
-    tuned = read_policy(study.freeze) if tunes else None
-    trained = [arm for arm in baseline_arms(given, tuned) if arm.baseline in study.baselines]
-    planned += [Entry(arm.name, "baseline", arm.baseline, arm) for arm in trained]
-    if OWN in study.baselines:
-        planned += [Entry(f"{OWN}-{name}", "baseline", OWN) for name in given.sources]
-    if len(given.sources) > 1:
-        asked = [name for name in (*BASELINES, OWN) if name in study.baselines]
-        planned += [Entry(f"average-{name}", "average", name) for name in asked]
-    return _chosen(study, planned)
-
-
-def _planned(study: Study, one: StudyArm, given: Ingredients, seed: int) -> Entry:
-    names = one.sources or tuple(given.sources)
-    opened = {name: given.sources[name] for name in names}
-    opened |= {name: untrained(given.sources[name], seed) for name in one.untrained}
-    arm = build_arm(_freed(study, one), replace(given, sources=opened), seed)
-    return Entry(arm.name, "control" if one.control else "join", arm=arm)
-
-
-def _freed(study: Study, one: StudyArm) -> Design:
-    """The design under the study's policy, where networks learn that come with weights."""
-    own = one.design.freeze or STRATEGIES[one.design.strategy].freeze
-    if not study.freeze or one.untrained or own in FROZEN_PRESETS:
-        return one.design
-    return replace(one.design, freeze=study.freeze)
-
-
-def _chosen(study: Study, planned: Sequence[Entry]) -> list[Entry]:
-    """The entries that were asked for; an average brings its members."""
-    known = [entry.name for entry in planned]
-    for name in study.only:
-        if name not in known:
-            raise UsageError(
-                f'the study {study.name} has no arm called "{name}"',
-                expected=", ".join(known),
-                hint=near_miss(name, known),
-            )
-    asked = [entry for entry in planned if entry.name in study.only]
-    averaged = {entry.baseline for entry in asked if entry.kind == "average"}
-    return [
-        entry for entry in planned if not study.only or entry in asked or entry.baseline in averaged
-    ]
 
 
 def own_answer(given: Ingredients, name: str = "") -> Composite:

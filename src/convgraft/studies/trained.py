@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from lightning.pytorch.loggers import Logger
 
 from convgraft.compose import Composite, compose
 from convgraft.studies.arms import Arm
@@ -56,11 +58,13 @@ def train_arm(
     *,
     checkpoint: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> Trained:
     """Compose an arm, train it, and fit its votes; `notes["finished"]` says if nobody stopped it.
 
     Args:
         checkpoint: as of `convgraft.training.fit`; it stays there when all is done.
+        loggers: as of `convgraft.training.fit`; what is solved in closed form tells them nothing.
     """
     options = settled(options, arm.policy)
     if arm.solved:
@@ -76,6 +80,7 @@ def train_arm(
         loss=arm.loss,
         checkpoint=checkpoint,
         on_progress=on_progress,
+        loggers=loggers,
     )
     weights = result.composite.named_parameters()
     notes = {

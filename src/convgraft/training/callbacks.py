@@ -62,6 +62,11 @@ class BestWeights(lit.Callback):
                 self.weights[name] = changing[name].detach().cpu().clone()
         self._stage, self._stage_began = stage, len(self.curve)
 
+    @property
+    def earlier_epochs(self) -> int:
+        """How many epochs the stages before this one took."""
+        return self._stage_began
+
     def on_train_epoch_end(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
         """Score the epoch that ended."""
         assert isinstance(pl_module, FitModule)

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.loggers import Logger
+
 from convgraft.compose import Composite, keep_answers
 from convgraft.training.callbacks import BestWeights, StopWhenAsked
 from convgraft.training.check import check_fit, check_reach, class_counts
+from convgraft.training.epoch_log import closing
 from convgraft.training.freeze import Freeze
 from convgraft.training.objective import Loss, task_loss
 from convgraft.training.options import FitOptions
@@ -57,6 +60,7 @@ def fit(
     loss: Loss | None = None,
     checkpoint: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    loggers: Sequence[Logger] = (),
 ) -> FitResult:
     """Train the composite's weights in place and keep the epoch that validates best.
 
@@ -67,6 +71,8 @@ def fit(
         checkpoint: where to write the state after every epoch; a fit that finds its own state
             there goes on from it and ends in the same weights as one that was never stopped.
         on_progress: called with (steps done, steps in all).
+        loggers: Lightning's, told of every epoch when it is whole; `convgraft.training.epoch_log`
+            says what they are told.
 
     Raises UsageError where composite, task, policy and loss do not go together; RunError where
     the loss stops being a number.
@@ -75,14 +81,14 @@ def fit(
     check_fit(composite, policy, size=task.size, columns=class_counts(task), loss=loss)
     stages = plan_stages(composite, policy, loss, options)
     check_reach(composite, stages)
-    runner = StageRunner(composite, task, stages, checkpoint, on_progress)
+    runner = StageRunner(composite, task, stages, checkpoint, on_progress, loggers)
     best = BestWeights(
         loss.judged or (composite.plan.answer,), pick=loss.pick, patience=options.patience
     )
     stop = StopWhenAsked()
     interrupted = False
     trained = composite
-    with stop.listening(), _quiet():
+    with stop.listening(), _quiet(), closing(loggers, lambda: interrupted):
         for number in range(runner.first, len(stages)):
             trained, interrupted = runner.run(number, best, stop)
             trained.load_state_dict(best.weights, strict=False)
@@ -96,7 +102,7 @@ def fit(
         curve=tuple(best.curve),
         best_epoch=best.epoch,
         seconds=best.seconds,
-        interrupted=interrupted,
+        interrupted=interrupted or stop.asked,  # also where it came after the last batch
     )
 
 

@@ -137,6 +137,10 @@ class FitModule(lit.LightningModule):
             )
         return mean
 
+    def epoch_losses(self) -> list[float]:
+        """The training loss of every step of the epoch so far."""
+        return torch.stack(self._losses).tolist()
+
     def on_validation_epoch_start(self) -> None:
         """Forget the last validation."""
         self._validation = []

@@ -34,6 +34,8 @@ class FitOptions:
         seed: of everything random in the fit.
         workers: processes that augment images; 0: none beside this one.
         accelerator, precision: Lightning's words.
+        budget_seconds: for all epochs together; as many as fit are trained, at least one and at
+            most `epochs`. None: all of them, however long that takes.
     """
 
     epochs: int = 10
@@ -50,6 +52,7 @@ class FitOptions:
     workers: int = 0
     accelerator: str = "auto"
     precision: str = "32-true"
+    budget_seconds: float | None = None
 
     def __post_init__(self) -> None:
         _positive("epochs", self.epochs)
@@ -61,6 +64,8 @@ class FitOptions:
         _positive("learning rate", self.rate)
         if self.patience is not None:
             _positive("patience", self.patience)
+        if self.budget_seconds is not None:
+            _positive("budget in seconds", self.budget_seconds)
         _share("label smoothing", self.label_smoothing)
         _one_of("optimiser", self.optimiser, OPTIMISERS)
         _one_of("schedule", self.schedule, SCHEDULES)

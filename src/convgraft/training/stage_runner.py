@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import lightning as lit
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
 from convgraft.cache.memory_format import fastest_format
@@ -19,6 +21,7 @@ from convgraft.cache.tuning import on_threads
 from convgraft.compose import Composite
 from convgraft.data import Pixels
 from convgraft.errors import UsageError
+from convgraft.training.budget import EpochsInBudget, decided_epochs
 from convgraft.training.calibrate import calibrate, standardisers
 from convgraft.training.callbacks import (
     BestWeights,
@@ -28,6 +31,7 @@ from convgraft.training.callbacks import (
     StepProgress,
     StopWhenAsked,
 )
+from convgraft.training.epoch_log import EpochLog
 from convgraft.training.freeze import apply_freeze
 from convgraft.training.loaders import check_images, loader
 from convgraft.training.module import FitModule, stage_seed
@@ -56,9 +60,10 @@ class StageRunner:
         stages: Sequence[Stage],
         checkpoint: Path | None,
         on_progress: Callable[[int, int], None] | None,
+        loggers: Sequence[Logger] = (),
     ) -> None:
         self.composite, self.task, self.stages = composite, task, stages
-        self.checkpoint, self.on_progress = checkpoint, on_progress
+        self.checkpoint, self.on_progress, self.loggers = checkpoint, on_progress, loggers
         self.resumed = _stage_in(checkpoint, stages)
         self.first = self.resumed or 0
 
@@ -82,6 +87,8 @@ class StageRunner:
             calibrate(network, _first(train), moving if number == 0 else set())
         held = held.holding(stage.freeze.held | fixed)
         batches = loader(train, stage.options, shuffle=True, seed=0).steps
+        budget = self._budget(number, batches)
+        epochs = (budget.epochs if budget else None) or stage.options.epochs
         best.seconds += time.monotonic() - began
         module = FitModule(
             rest_of(once.frontier, held.held) if once else held,
@@ -90,14 +97,16 @@ class StageRunner:
             stage.options,
             number=number,
             stages=[str(one) for one in self.stages],
-            steps=stage.options.epochs * batches,
+            steps=epochs * batches,
         )
         module.layout = once.layout if once else fastest_format(held)
         held.to(memory_format=module.layout)
         blind = not stage.objective.teaches(self.composite.plan, best.judged)
         best.enter(stage.name, stage.freeze, held, blind=blind)
         seed = stage_seed(stage.options.seed, number)
-        trainer = _trainer(stage.options, self._callbacks(number, batches, best, stop))
+        callbacks = self._callbacks(number, batches, best, stop)
+        callbacks = [budget, *callbacks] if budget else callbacks
+        trainer = _trainer(replace(stage.options, epochs=epochs), callbacks)
         try:
             with _threads(once, stage.options):
                 trainer.fit(
@@ -133,6 +142,17 @@ class StageRunner:
                 return once, train, val
         return None, self.task.pixels("train"), self.task.pixels("val")
 
+    def _budget(self, number: int, batches: int) -> EpochsInBudget | None:
+        """A stage's part of the fit's seconds, and the epochs that were decided on before."""
+        options = self.stages[number].options
+        if options.budget_seconds is None:
+            return None
+        share = options.epochs / sum(stage.options.epochs for stage in self.stages)
+        decided = decided_epochs(self.checkpoint) if self.resumed == number else None
+        return EpochsInBudget(
+            share * options.budget_seconds, options.epochs, batches, epochs=decided
+        )
+
     def _watched(self, part: str, stop: StopWhenAsked) -> Callable[[int, int], None]:
         """Progress of the frozen pass, which ends where somebody asks for it."""
         told = self.task.told(f"frozen part, {part}")
@@ -153,6 +173,8 @@ class StageRunner:
             steps = [stage.options.epochs * batches for stage in self.stages]
             before, total = sum(steps[:number]), sum(steps)
             found.append(StepProgress(self.on_progress, before, total))
+        if self.loggers:
+            found.append(EpochLog(self.loggers, best, batches))
         return [*found, Checkpoint(self.checkpoint)] if self.checkpoint else found
 
 

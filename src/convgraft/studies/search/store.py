@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from convgraft.errors import ArtifactError
-from convgraft.studies.lines import Line, append_line, differing, read_lines
+from convgraft.studies.holding import LOCK, Holding, hold
+from convgraft.studies.lines import (
+    Line,
+    append_line,
+    differing,
+    put_in_place,
+    read_config,
+    read_lines,
+    write_config,
+)
 
 CONFIG, TRIALS, ELAPSED, KEPT = "search.json", "trials.jsonl", "elapsed.json", "kept"
 CHOSEN = "chosen.json"
@@ -29,27 +38,31 @@ class SearchStore:
 
     Attributes:
         lines: every trial that lies there, in the order in which they came.
+        holding: the right to write there.
     """
 
     folder: Path
     lines: list[Line]
+    holding: Holding | None = None
 
     @classmethod
     def claim(cls, folder: Path, config: Mapping[str, Any]) -> SearchStore:
         """Take a folder for a search, or go on with what lies there.
 
-        Raises ArtifactError where another configuration made it, where it holds files that are no
-        search, or where its trials cannot be read.
+        Nobody else can write there until this store is gone. Raises ArtifactError where another
+        configuration made it, where it holds files that are no search, where another process works
+        in it, or where its trials cannot be read.
         """
-        text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         if folder.exists() and not folder.is_dir():
             raise ArtifactError(f'"{folder}" is a file', expected="a folder for the search")
-        if folder.is_dir() and any(folder.iterdir()):
-            _check_config(folder, text)
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write(folder / CONFIG, text)
-        return cls(folder, read_lines(folder / TRIALS))
+        if not _is_new(folder):
+            _check_config(folder, config)  # before anything is written there
+        folder.mkdir(parents=True, exist_ok=True)
+        holding = hold(folder)
+        if _is_new(folder):
+            write_config(folder / CONFIG, config)
+        _check_config(folder, config)
+        return cls(folder, read_lines(folder / TRIALS, mend=True), holding)
 
     @property
     def elapsed(self) -> float:
@@ -113,10 +126,16 @@ class SearchStore:
 def _write(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    put_in_place(part, path)
 
 
-def _check_config(folder: Path, text: str) -> None:
+def _is_new(folder: Path) -> bool:
+    """Whether nothing lies there but what a process leaves that was killed before it began."""
+    nothing = (LOCK, f".{CONFIG}.part")
+    return not folder.is_dir() or all(path.name in nothing for path in folder.iterdir())
+
+
+def _check_config(folder: Path, config: Mapping[str, Any]) -> None:
     path = folder / CONFIG
     if not path.is_file():
         raise ArtifactError(
@@ -125,11 +144,10 @@ def _check_config(folder: Path, text: str) -> None:
             found=f"files, and no {CONFIG}",
             hint="another --out",
         )
-    there = path.read_text(encoding="utf-8")
-    if there != text:
+    if others := differing(read_config(path), config):
         raise ArtifactError(
             f'the folder "{folder}" holds another search',
             expected=f"the configuration in {path}",
-            found=f"other values of {', '.join(differing(there, text)) or 'something'}",
+            found=f"other values of {', '.join(others)}",
             hint="the command that made it (other --minutes may be given), or another --out",
         )
