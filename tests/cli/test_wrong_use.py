@@ -9,10 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers_cli import convgraft
+from helpers_cli import convgraft, write_pictures
 from PIL import Image
-
-from conftest import write_pictures
 
 NET = "cifar_resnet20"
 
