@@ -44,10 +44,11 @@ def reproduced(found: Results) -> str:
 def _how(found: Results) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in found.versions.items())
     commands = "\n".join(f"    {command}" for command in found.commands)
+    threads = f"{found.threads} threads" + (" in the last" if len(found.commands) > 1 else "")
     return (
         f"Made by\n\n{commands}\n\non {found.date}, scale {found.scale.name} "
-        f"({found.scale.about}), with {versions}, {found.threads} threads. Made by the command "
-        "alone; [what it does](reproduce.md)."
+        f"({found.scale.about}), with {versions}, {threads}. Made by the command alone; "
+        "[what it does](reproduce.md)."
     )
 
 
