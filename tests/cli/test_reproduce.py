@@ -12,7 +12,7 @@ from helpers_cli import Outcome, convgraft
 
 from convgraft.cli.main import spread_values
 from convgraft.cli.reproduce_results import _public
-from convgraft.cli.reproduce_table import percentage
+from convgraft.cli.reproduce_table import _figure, percentage
 from convgraft.cli.reproduce_words import row_words
 from convgraft.studies import Interval
 from convgraft.studies.paper import Against, ArmFigure, RowOutcome, read_rows
@@ -172,3 +172,11 @@ def test_figures_and_commands_as_text() -> None:
     )
     spread = spread_values(["reproduce", "table2", "--rows", "table2-1", "table2-2"])
     assert spread[2:] == ["--rows", "table2-1", "--rows", "table2-2"]
+
+
+def test_an_arm_that_a_row_does_not_have_did_not_fail_there() -> None:
+    outcome = RowOutcome("", {}, [], "", None, None, [])
+    small, large = read_rows()["table3-1"], read_rows()["table2-1"]
+    assert _figure(small, outcome, "co-learning") == _figure(large, outcome, "ladder") == "failed"
+    assert _figure(small, None, "co-learning") == "not run"
+    assert _figure(large, outcome, "co-learning") == _figure(large, None, "co-learning") == ""

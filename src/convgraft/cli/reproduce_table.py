@@ -120,13 +120,16 @@ def _cells(
     if transfer:
         printed = [""] * (3 - len(printed)) + printed
     networks = ours.facts["networks"] if ours else told.models
-    found = [_figure(ours, name) for name in arms]
+    found = [_figure(row, ours, name) for name in arms]
     points = [_points(ours.single), _points(ours.vote)] if ours else ["", ""]
     before = " / ".join("ImageNet" if name == "-" else name for name in told.pretrained)
     return [row.name, " / ".join(networks), before, told.retrained, *printed, *found, *points]
 
 
-def _figure(ours: RowOutcome | None, arm: str) -> str:
+def _figure(row: PaperRow, ours: RowOutcome | None, arm: str) -> str:
+    """One arm's accuracy; empty where a row has no such arm."""
+    if arm not in ARMS and arm not in _arms(row, None):
+        return ""
     one = ours.figure(arm) if ours else None
     if ours is None or one is None:
         return NOT_RUN if ours is None else "failed"
