@@ -19,20 +19,19 @@ from torch import Tensor
 
 from convgraft.compose import Composite
 from convgraft.errors import ArtifactError
+from convgraft.studies.claiming import claim_folder
 from convgraft.studies.failures import FAILED, failures, finished
-from convgraft.studies.holding import LOCK, Holding, hold
+from convgraft.studies.holding import Holding
 from convgraft.studies.lines import (
     Line,
     append_line,
-    differing,
     put_in_place,
-    read_config,
     read_lines,
-    write_config,
 )
 from convgraft.studies.predictions import Predictions
 
 CONFIG, RESULTS, STATE, PREDICTIONS = "study.json", "results.jsonl", "state", "predictions"
+FREE = "other --limits, --seeds and --only may be added"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,15 +58,7 @@ class StudyStore:
         configuration made it, where it holds files that are no study, where another process works
         in it, or where its results cannot be read.
         """
-        if folder.exists() and not folder.is_dir():
-            raise ArtifactError(f'"{folder}" is a file', expected="a folder for the study")
-        if not _is_new(folder):
-            _check_config(folder, config)  # before anything is written there
-        folder.mkdir(parents=True, exist_ok=True)
-        holding = hold(folder)
-        if _is_new(folder):
-            write_config(folder / CONFIG, config)
-        _check_config(folder, config)
+        holding = claim_folder(folder, config, CONFIG, kind="study", free=FREE)
         return cls(folder, read_lines(folder / RESULTS, mend=True), holding)
 
     def find(self, cell: str, arm: str) -> Line | None:
@@ -147,30 +138,3 @@ class StudyStore:
 
     def _kept(self, cell: str, arm: str) -> Path:
         return self.folder / STATE / cell / f"{arm}.safetensors"
-
-
-def _is_new(folder: Path) -> bool:
-    """Whether nothing lies there but what a process leaves that was killed before it began."""
-    nothing = (LOCK, f".{CONFIG}.part")
-    return not folder.is_dir() or all(path.name in nothing for path in folder.iterdir())
-
-
-def _check_config(folder: Path, config: Mapping[str, Any]) -> None:
-    path = folder / CONFIG
-    if not path.is_file():
-        raise ArtifactError(
-            f'the folder "{folder}" is in use',
-            expected="a new folder, or one with a study",
-            found=f"files, and no {CONFIG}",
-            hint="another --out",
-        )
-    others = differing(read_config(path), config)
-    if not others:
-        return
-    raise ArtifactError(
-        f'the folder "{folder}" holds results of another study',
-        expected=f"the configuration in {path}",
-        found=f"other values of {', '.join(others)}",
-        hint="the command that made it (other --limits, --seeds and --only may be added), "
-        "or another --out",
-    )

@@ -17,19 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from convgraft.errors import ArtifactError
-from convgraft.studies.holding import LOCK, Holding, hold
+from convgraft.studies.claiming import claim_folder
+from convgraft.studies.holding import Holding
 from convgraft.studies.lines import (
     Line,
     append_line,
-    differing,
     put_in_place,
-    read_config,
     read_lines,
-    write_config,
 )
 
 CONFIG, TRIALS, ELAPSED, KEPT = "search.json", "trials.jsonl", "elapsed.json", "kept"
 CHOSEN = "chosen.json"
+FREE = "other --minutes may be given"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,15 +52,7 @@ class SearchStore:
         configuration made it, where it holds files that are no search, where another process works
         in it, or where its trials cannot be read.
         """
-        if folder.exists() and not folder.is_dir():
-            raise ArtifactError(f'"{folder}" is a file', expected="a folder for the search")
-        if not _is_new(folder):
-            _check_config(folder, config)  # before anything is written there
-        folder.mkdir(parents=True, exist_ok=True)
-        holding = hold(folder)
-        if _is_new(folder):
-            write_config(folder / CONFIG, config)
-        _check_config(folder, config)
+        holding = claim_folder(folder, config, CONFIG, kind="search", free=FREE)
         return cls(folder, read_lines(folder / TRIALS, mend=True), holding)
 
     @property
@@ -127,27 +118,3 @@ def _write(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_text(text, encoding="utf-8")
     put_in_place(part, path)
-
-
-def _is_new(folder: Path) -> bool:
-    """Whether nothing lies there but what a process leaves that was killed before it began."""
-    nothing = (LOCK, f".{CONFIG}.part")
-    return not folder.is_dir() or all(path.name in nothing for path in folder.iterdir())
-
-
-def _check_config(folder: Path, config: Mapping[str, Any]) -> None:
-    path = folder / CONFIG
-    if not path.is_file():
-        raise ArtifactError(
-            f'the folder "{folder}" is in use',
-            expected="a new folder, or one with a search",
-            found=f"files, and no {CONFIG}",
-            hint="another --out",
-        )
-    if others := differing(read_config(path), config):
-        raise ArtifactError(
-            f'the folder "{folder}" holds another search',
-            expected=f"the configuration in {path}",
-            found=f"other values of {', '.join(others)}",
-            hint="the command that made it (other --minutes may be given), or another --out",
-        )
