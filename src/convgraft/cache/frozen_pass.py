@@ -10,8 +10,10 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -26,7 +28,7 @@ from convgraft.cache.pixel_stream import stream_pixels
 from convgraft.cache.precision import RowType
 from convgraft.cache.split import front_of
 from convgraft.cache.streams import run_streams, streams_on
-from convgraft.cache.tuning import on_threads, timed, tune
+from convgraft.cache.tuning import on_threads, tune
 from convgraft.cache.values import Value, companions
 from convgraft.cache.writer import Writer
 from convgraft.data import BrokenImage, ImageSet, image_ids
@@ -36,9 +38,9 @@ COMMIT_BYTES = 64 * 2**20
 COMMIT_SECONDS = 15.0
 FEW = 256  # images for which making the network fast takes longer than it saves
 BATCH = 32
-MANY = 50_000  # images from which it pays to time every way, and to compile for an accelerator
+MANY = 50_000  # images from which it pays to time every way and batch, and to compile for a GPU
 SAMPLE = 8  # images that the ways of computing are compared on
-_TUNING_SHARE = 0.01  # of the pass's time, spent on finding the best batch
+COMMITS = 4  # entries that are written at the same time: most of it is waiting for the disk
 
 Ids = NDArray[np.uint64]
 Batch = tuple[tuple[int, ...], Tensor]  # indices of images, and their pixels
@@ -247,11 +249,10 @@ class FrozenPass:
         sample = torch.zeros(SAMPLE, 3, self.size, self.size, dtype=torch.uint8, device=device)
         streams = streams_on(device)
         with on_threads(1) if streams > 1 else nullcontext():
-            many = count >= MANY
-            fast = fast_version(front, sample, thorough=many, compile=many and streams == 1)
-            estimated = timed(fast, sample) / len(sample) * count
-            seconds = min(2.0, _TUNING_SHARE * estimated)
-            return fast, tune(fast, sample, seconds=seconds, threads=(1,)).batch
+            if count < MANY:
+                return fast_version(front, sample), BATCH
+            fast = fast_version(front, sample, thorough=True, compile=streams == 1)
+            return fast, tune(fast, sample, threads=(1,)).batch
 
 
 def _rows(value: Tensor, chosen: NDArray[np.bool_]) -> Tensor:
@@ -296,13 +297,20 @@ class _Keeper:
     def flush(self) -> None:
         if not self._ids:
             return
-        ids = np.concatenate(self._ids)
-        for (entry, writer), column in zip(self.places, self._values, strict=True):
-            new = entry.slots(ids) < 0
-            if new.any():
-                writer.append(ids[new], torch.cat(column)[torch.from_numpy(new)])
+        commit = partial(_commit, np.concatenate(self._ids))
+        with ThreadPoolExecutor(COMMITS, "commit") as pool:
+            for _ in pool.map(commit, self.places, self._values):
+                pass
         self._ids, self._values = [], [[] for _ in self.places]
         self._bytes, self._began = 0, time.monotonic()
+
+
+def _commit(ids: Ids, place: tuple[Entry, Writer], column: Sequence[Tensor]) -> None:
+    """Append what an entry does not have yet of the values of some images."""
+    entry, writer = place
+    new = entry.slots(ids) < 0
+    if new.any():
+        writer.append(ids[new], torch.cat(tuple(column))[torch.from_numpy(new)])
 
 
 def entry_key(value: Value, dtype: str) -> str:
