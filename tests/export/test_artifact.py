@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -149,3 +150,56 @@ def test_the_card_tells_what_metrics_tell(run: Path, tmp_path: Path) -> None:
         assert part in card
     assert json.loads((run / "metrics.json").read_text()) == {"finished": True}
     shutil.rmtree(run)
+
+
+@pytest.mark.parametrize(
+    ("labels", "word"),
+    [
+        ({"classes": ["x", "y"]}, "3 classes"),
+        ({}, "3 classes"),
+        ({"classes": ["x", "y", "y"]}, "twice"),
+        ({"classes": "xyz"}, "no labels"),
+        ({"classes": [1, 2, 3]}, "no labels"),
+        ({"classes": None}, "no labels"),
+        ({"classes": ["x", "y", "z"], "columns": []}, "no labels"),
+        ({"classes": ["x", "y", "z"], "columns": {"size": ["s", "l"]}}, "no answer is about: size"),
+    ],
+    ids=str,
+)
+def test_labels_of_another_network_are_refused(run: Path, labels: object, word: str) -> None:
+    (run / "labels.json").write_text(json.dumps(labels))
+    with pytest.raises(ArtifactError, match=word):
+        load(run)
+
+
+def test_a_file_nested_too_deeply_is_refused(run: Path) -> None:
+    (run / "metrics.json").write_text('{"a":' * 100_000)
+    with pytest.raises(ArtifactError, match=r"metrics\.json"):
+        load(run)
+
+
+@pytest.mark.parametrize("held", ["{", "3", "[[]]"])
+def test_notes_of_others_are_refused(run: Path, held: str) -> None:
+    file = run / "model.safetensors"
+    with safe_open(file, "pt") as opened:
+        metadata = {**opened.metadata(), "held": held}
+    save_file(load_file(file), file, metadata)
+    with pytest.raises(ArtifactError, match="notes"):
+        load(run)
+
+
+def test_weights_of_another_type_are_refused(run: Path) -> None:
+    file = run / "model.safetensors"
+    with safe_open(file, "pt") as opened:
+        metadata = opened.metadata()
+    state = load_file(file)
+    first = next(name for name, value in state.items() if value.is_floating_point())
+    save_file({**state, first: state[first].long()}, file, metadata)
+    with pytest.raises(ArtifactError, match="not of the plan"):
+        load(run)
+
+
+def test_others_may_read_it_as_the_users_mask_has_it(run: Path) -> None:
+    plain = run / "plain"
+    plain.touch()
+    assert {file.stat().st_mode for file in run.iterdir()} == {plain.stat().st_mode}

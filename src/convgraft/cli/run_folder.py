@@ -27,6 +27,7 @@ OWN_FILES = (
     *("model.safetensors", "plan.yaml", "labels.json", "metrics.json", "card.md", "split.csv"),
     *("comparison.png", "baselines", "pretrained", PREDICTIONS, LOGS, STATE),
     *("report.html", "report.md", "report.csv", COMMAND),
+    *("model.onnx", "model-int8.onnx", "model-int8.json", "model.pt2"),
 )
 
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from convgraft.compose import Composite, compose, open_sources
 from convgraft.compose.nested import RUN_FILES
 from convgraft.errors import ArtifactError, PlanError
+from convgraft.export.contents import check_labels, read_labels, read_notes, read_object
 from convgraft.export.files import write_json, write_text, write_whole
 from convgraft.plan import Plan, plan_to_yaml, read_plan
 from convgraft.sources import Source, source
@@ -155,9 +156,7 @@ def load(
     plan = _read_plan(folder)
     given = dict(modules or {})
     _check_sources(plan, given, trust_python, folder)
-    told = _read_json(folder / LABELS)
-    labels = tuple(told.get("classes", ()))
-    columns = {name: tuple(classes) for name, classes in told.get("columns", {}).items()}
+    labels, metrics = read_labels(folder / LABELS), read_object(folder / METRICS)
     state, metadata = _read_weights(folder / WEIGHTS)
     if metadata.get("convgraft_plan") != plan.hash:
         raise ArtifactError(
@@ -165,11 +164,12 @@ def load(
             expected=f"plan hash {metadata.get('convgraft_plan')}",
             found=plan.hash,
         )
+    held = read_notes(metadata, folder / WEIGHTS)
     composite = compose(plan, _open(plan, given, folder))
+    check_labels(labels, composite, folder / LABELS)
     _load_state(composite, state, folder)
-    held = json.loads(metadata.get("held", "[]"))
     composite = composite.holding(held).eval() if held else composite.eval()
-    return Run(folder, composite, labels, _read_json(folder / METRICS), columns)
+    return Run(folder, composite, labels.classes, metrics, labels.columns)
 
 
 def _read_plan(folder: Path) -> Plan:
@@ -225,16 +225,6 @@ def _open(plan: Plan, modules: Mapping[str, nn.Module], folder: Path) -> dict[st
         raise ArtifactError(f'"{folder}" cannot be rebuilt: {error}') from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f'"{path}" cannot be read', found=str(error)) from error
-    if not isinstance(data, dict):
-        raise ArtifactError(f'"{path}" cannot be read', expected="a JSON object")
-    return data
-
-
 def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
@@ -248,7 +238,8 @@ def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _load_state(composite: Composite, state: Mapping[str, Tensor], folder: Path) -> None:
     own = composite.state_dict()
-    differing = [name for name in own if name in state and own[name].shape != state[name].shape]
+    kinds = {name: (one.shape, one.dtype) for name, one in state.items()}
+    differing = [n for n, one in own.items() if kinds.get(n, ()) != (one.shape, one.dtype)]
     found: Collection[str] = {*(own.keys() ^ state.keys()), *differing}
     if found:
         raise ArtifactError(

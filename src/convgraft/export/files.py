@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ from typing import Any
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place."""
     part = path.with_name(f".{path.name}.part")
+    part.touch()
+    mode = part.stat().st_mode  # as the user's mask has it; some libraries keep files to one user
     write(part)
+    part.chmod(stat.S_IMODE(mode))
     with part.open("rb+") as file:
         os.fsync(file.fileno())
     part.replace(path)

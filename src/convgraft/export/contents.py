@@ -1,0 +1,89 @@
+"""What the small files of an artifact say, or an ArtifactError that names the file."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from convgraft.compose import Composite
+from convgraft.errors import ArtifactError
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Class names of the main label column, in label order, and of others by column."""
+
+    classes: tuple[str, ...]
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """A JSON object; raises ArtifactError for anything else."""
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(f'"{file}" cannot be read', found=str(error)) from error
+    if not isinstance(data, dict):
+        raise ArtifactError(f'"{file}" cannot be read', expected="a JSON object")
+    return data
+
+
+def read_labels(file: Path) -> Labels:
+    """`labels.json`; raises ArtifactError where it does not hold names, each once."""
+    told = read_object(file)
+    classes, columns = told.get("classes", []), told.get("columns", {})
+    others = columns.values() if isinstance(columns, dict) else (None,)
+    if not (are_texts(classes) and all(map(are_texts, others))):
+        raise ArtifactError(f'"{file}" holds no labels', expected='{"classes": ["NAME", ...]}')
+    for names in (classes, *others):
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ArtifactError(f'"{file}" has the class "{twice[0]}" twice')
+    return Labels(tuple(classes), {name: tuple(names) for name, names in columns.items()})
+
+
+def check_labels(labels: Labels, composite: Composite, file: Path) -> None:
+    """Raise ArtifactError where a network answers about another number of classes."""
+    plan = composite.plan
+    answered = {plan.column(name): name for name in plan.answers}
+    if unknown := [column for column in labels.columns if column not in answered]:
+        raise ArtifactError(f'"{file}" has a label column that no answer is about: {unknown[0]}')
+    named = {column: (answered[column], names) for column, names in labels.columns.items()}
+    named[""] = (plan.answer, labels.classes)
+    for answer, names in named.values():
+        if (wanted := _width(composite, answer)) != len(names):
+            raise ArtifactError(
+                f'"{file}" is not of this network: its answer "{answer}"',
+                expected=f"{wanted} classes",
+                found=str(len(names)),
+            )
+
+
+def _width(composite: Composite, answer: str) -> int | None:
+    """How many classes an answer tells apart."""
+    for part in composite.resolved.heads:
+        if part.head.name == answer:
+            return part.head.classes or part.inputs[0][0]
+    return composite.resolved.checked.sources[answer].classes
+
+
+def read_notes(metadata: Mapping[str, str], file: Path) -> tuple[str, ...]:
+    """The paths that are held in the network, as the weights' file notes them."""
+    try:
+        held, sources = (
+            json.loads(metadata.get(k, d)) for k, d in (("held", "[]"), ("sources", "{}"))
+        )
+    except (ValueError, RecursionError):
+        held, sources = None, None
+    notes = sources.values() if isinstance(sources, dict) else (None,)
+    if not (are_texts(held) and all(isinstance(note, dict) for note in notes)):
+        raise ArtifactError(f'"{file}" has notes that convgraft did not write')
+    return tuple(held)
+
+
+def are_texts(values: object) -> TypeGuard[list[str]]:
+    """Whether something is a list of texts."""
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
