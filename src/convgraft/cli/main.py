@@ -18,13 +18,18 @@ from convgraft.cli import (
     ensemble,
     evaluate,
     explain,
+    export,
     fewshot,
     fit,
+    hub,
     match,
+    optimize,
     predict,
+    profile,
     report,
     reproduce,
     search,
+    serve,
     study,
     taps,
 )
@@ -48,6 +53,12 @@ app.command("ensemble")(ensemble.ensemble)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("report")(report.report)
+app.command("profile")(profile.profile)
+app.command("optimize")(optimize.optimize)
+app.command("export")(export.export)
+app.command("serve")(serve.serve)
+app.command("push")(hub.push)
+app.command("pull")(hub.pull)
 app.command("search")(search.search)
 app.command("study")(study.study)
 app.command("compare")(compare.compare)

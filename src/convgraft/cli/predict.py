@@ -2,101 +2,62 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from convgraft.cli.console import percent, print_json, print_table, progress, say
-
-if TYPE_CHECKING:
-    from convgraft.export import Run
+FEW = 256  # images for which making the network fast takes longer than it saves
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(help="A run folder, or an .onnx file exported from one.")],
     images: Annotated[
-        list[Path], typer.Argument(metavar="FILE_OR_FOLDER...", help="What to look at.")
+        list[str],
+        typer.Argument(
+            metavar="FILE_OR_FOLDER...",
+            help='What to look at; "-" reads names of files from standard input.',
+        ),
     ],
     top: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
-    batch_size: Annotated[int, typer.Option(min=1)] = 64,
+    out: Annotated[
+        Path | None, typer.Option(help="Write rows here; a stopped command goes on.")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="csv, json, jsonl or parquet; by --out's name by default.")
+    ] = None,
+    probabilities: Annotated[bool, typer.Option(help="Tell that of every class in rows.")] = False,
+    engine: Annotated[
+        str, typer.Option(help="onnx, torch, or auto: onnx where the run was exported.")
+    ] = "auto",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images at once; what is fastest by default.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads; one for each core by default.")
+    ] = None,
     strict: Annotated[bool, typer.Option(help="Stop at a broken image.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace the file of --out.")] = False,
     trust_python: Annotated[
         bool, typer.Option(help="Let the run import its python: sources, that is, run code.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what is in images. A broken image is named and left out.
+    """Say what is in images. A broken image is named and left out, or a row that says why.
 
-    Example: convgraft predict runs/x holiday/ --top 1 --json
+    Example: convgraft predict runs/x holiday/ --out holiday.csv
     """
-    from convgraft.data import image_files
-    from convgraft.errors import RunError
-    from convgraft.export import load
+    from convgraft.cli.predict_steps import Asked, Work, answer_all, choose_rows, find_names
+    from convgraft.predict.classifier import open_classifier
 
-    files = image_files(images)
-    loaded = load(run, trust_python=trust_python)
-    found: list[dict[str, Any]] = []
-    with progress() as report:
-        for start in range(0, len(files), batch_size):
-            batch = files[start : start + batch_size]
-            found += _predict_batch(loaded, batch, min(top, len(loaded.labels)), strict)
-            report("predict", start + len(batch), len(files))
-    broken = [row for row in found if "error" in row]
-    for row in broken:
-        say(f"left out: {row['file']}: {row['error']}")
-    if json:
-        print_json(found)
-    else:
-        _print(found, str(run))
-    if len(broken) == len(files):
-        raise RunError("none of the images could be read", found=f"{len(broken)} broken")
-
-
-def _predict_batch(
-    run: Run, files: tuple[Path, ...], top: int, strict: bool
-) -> list[dict[str, Any]]:
-    import torch
-
-    from convgraft.data import BrokenImage, read_resized
-
-    rows: list[dict[str, Any]] = [{"file": str(file)} for file in files]
-    pixels, whole = [], []
-    for row, file in zip(rows, files, strict=True):
-        try:
-            pixels.append(read_resized(_bytes(file), run.image_size, id=str(file)))
-            whole.append(row)
-        except BrokenImage as error:
-            if strict:
-                raise
-            row["error"] = error.reason
-    if not whole:
-        return rows
-    chances, classes = run.probabilities(torch.stack(pixels)).topk(top)
-    for row, chance, label in zip(whole, chances.tolist(), classes.tolist(), strict=True):
-        row["classes"] = [
-            {"label": run.labels[index], "probability": p}
-            for index, p in zip(label, chance, strict=True)
-        ]
-    return rows
-
-
-def _bytes(file: Path) -> bytes:
-    from convgraft.data import BrokenImage
-
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise BrokenImage(str(file), f"cannot be read ({error.strerror})") from error
-
-
-def _print(rows: list[dict[str, Any]], run: str) -> None:
-    cells = [
-        [
-            row["file"],
-            ", ".join(f"{c['label']} {percent(c['probability'])} %" for c in row["classes"]),
-        ]
-        for row in rows
-        if "classes" in row
-    ]
-    print_table(f"{run}: {len(cells)} images", ("file", "most probable classes"), cells)
+    asked = Asked(out, format, top, probabilities, overwrite, json)
+    chosen = asked.check()
+    paths, names = find_names(images)
+    first = list(islice(names, FEW))
+    classifier = open_classifier(
+        run, engine=engine, threads=1, trust_python=trust_python, prepare=len(first) == FEW
+    )
+    rows = choose_rows(asked, chosen, classifier, str(run))
+    work = Work(paths, chain(first, names), classifier, workers, batch_size, strict)
+    answer_all(work, rows, json=json)

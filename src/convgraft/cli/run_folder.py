@@ -27,7 +27,8 @@ OWN_FILES = (
     *("model.safetensors", "plan.yaml", "labels.json", "metrics.json", "card.md", "split.csv"),
     *("comparison.png", "baselines", "pretrained", PREDICTIONS, LOGS, STATE),
     *("report.html", "report.md", "report.csv", COMMAND),
-    *("model.onnx", "model-int8.onnx", "model-int8.json", "model.pt2"),
+    *("model.onnx", "model.pt2"),
+    *(f"model-{kind}.{end}" for kind in ("int8", "uint8") for end in ("onnx", "onnx.json")),
 )
 
 

@@ -1,0 +1,96 @@
+"""Running the application: a socket of its own, and an end that lets requests finish."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+import threading
+import warnings
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from convgraft.errors import UsageError
+from convgraft.serve.limits import Limits
+
+BACKLOG = 2048
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+class _Server(uvicorn.Server):
+    """As uvicorn's, but a signal that has stopped it in good order is not raised once more."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in STOPS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that listens there; port 0 takes one that is free.
+
+    Raises UsageError where that cannot be.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise _unbound(host, port, error) from error
+
+
+def _unbound(host: str, port: int, error: OSError) -> UsageError:
+    if error.errno == errno.EADDRINUSE:
+        return UsageError(
+            f"port {port} is in use",
+            found=f"something else listens at {address(host, port)}",
+            hint="another --port, or --port 0 for one that is free",
+        )
+    if error.errno == errno.EACCES:
+        return UsageError(f"port {port} is not yours to take", expected="1024 or above")
+    return UsageError(
+        f"it is not possible to listen at {address(host, port)}",
+        found=error.strerror or str(error),
+        hint="--host with an address of this machine",
+    )
+
+
+def address(host: str, port: int) -> str:
+    """Where a browser finds it: `http://127.0.0.1:8000`."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
+    """The server, to be `run` with sockets; where `should_exit` is set it ends in good order."""
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=round(limits.stop),
+        ws="none",
+    )
+    return _Server(config)
+
+
+def run_server(
+    app: ASGIApp, listening: socket.socket, limits: Limits, on_start: Callable[[], object]
+) -> None:
+    """Serve until SIGINT or SIGTERM; requests that are under way get their answers first."""
+    from PIL import Image
+
+    # decoding refuses what has too many pixels, with a better word than a warning
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    server = make_server(app, limits)
+    on_start()
+    server.run(sockets=[listening])
