@@ -186,10 +186,15 @@ def test_wrong_use(
 
 
 def command(arguments: list[str], stdin: Path, told: Path) -> None:
-    """The command in a process of its own, which puts rows on the disk often."""
+    """The command in a process of its own, which is slow and puts rows on the disk often."""
     from convgraft.cli.main import main
-    from convgraft.predict import resume
+    from convgraft.predict import Answers, resume
 
+    def add(self: resume.Output, answers: Answers) -> None:
+        time.sleep(0.1)
+        resume_add(self, answers)
+
+    resume_add, resume.Output.add = resume.Output.add, add
     resume.COMMIT_ROWS = 50
     with stdin.open() as sys.stdin, told.open("w") as file, contextlib.redirect_stderr(file):
         main(arguments)

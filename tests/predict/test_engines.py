@@ -41,7 +41,7 @@ def exported(run: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     PyTorch runs it as it is, which is quicker for few images.
     """
-    monkeypatch.setattr("convgraft.predict.torch_engine.optimized", lambda composite: composite)
+    monkeypatch.setattr("convgraft.predict.torch_engine.optimized", lambda given, sample: given)
     write_onnx(run / "model.onnx", weights_hash=weights_hash(run))
     yield run
     (run / "model.onnx").unlink()

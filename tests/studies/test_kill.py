@@ -144,9 +144,11 @@ def test_a_study_that_is_stopped_by_ctrl_c_ends_in_the_same_lines(
 ) -> None:
     """Once in work, and once while a file is written."""
     one, rng = command(tmp_path), random.Random(SEED)
-    in_work = Moment(rng.uniform(0.1, 0.5) * whole.seconds, signal=signal.SIGINT)
-    at_a_change = Moment(change=rng.randint(5, 20), signal=signal.SIGINT)
-    for moment in (in_work, at_a_change):
+    for at_a_change in (False, True):
+        share = rng.uniform(0.1, 0.5) * left(one.folder)
+        moment = Moment(share * whole.seconds, signal=signal.SIGINT)
+        if at_a_change:
+            moment = Moment(change=1 + int(share * whole.changes), signal=signal.SIGINT)
         assert exit_code(one, moment) == 1, f"seed {SEED}: {one.log.read_text()}"
         assert "stopped" in one.log.read_text()
         assert "Traceback" not in one.log.read_text()

@@ -41,7 +41,8 @@ def check_fit(
     plan = composite.plan
     if plan.image_size != size:
         raise UsageError(f"the network takes {plan.image_size} pixels and the images have {size}")
-    for name, logits in answers(composite, torch.zeros(1, 3, size, size)).items():
+    image = torch.zeros(1, 3, size, size)
+    for name, logits in answers(composite, image, layout=torch.contiguous_format).items():
         _check_answer(plan, name, logits.shape[1], columns)
     named = (
         {name for s in loss.stages for t in s.terms for name in (*t.of, t.to)} if loss else set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class RunOnce:
 
     Attributes:
         network: from stored values to answers; it shares the composite's modules.
-        layout: how maps lie in memory where the whole composite is fastest.
+        layout: how maps lie in memory where `network`, if it reads any, is fastest.
     """
 
     task: Task
@@ -51,7 +52,10 @@ class RunOnce:
     @classmethod
     def at(cls, frontier: Frontier, task: Task, cache: Cache) -> RunOnce:
         """The split of a held composite at a cut."""
-        return cls(task, cache, frontier, rest_of(frontier), fastest_format(frontier.held))
+        sizes = [math.prod(value.shape[1:]) for value in cut_values(frontier)]
+        reads_maps = frontier.reads_image or max(sizes) > 1
+        layout = fastest_format(frontier.held) if reads_maps else torch.contiguous_format
+        return cls(task, cache, frontier, rest_of(frontier), layout)
 
     def data(
         self,
