@@ -194,6 +194,7 @@ def command(arguments: list[str], stdin: Path, told: Path) -> None:
         time.sleep(0.1)
         resume_add(self, answers)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
     resume_add, resume.Output.add = resume.Output.add, add
     resume.COMMIT_ROWS = 50
     with stdin.open() as sys.stdin, told.open("w") as file, contextlib.redirect_stderr(file):

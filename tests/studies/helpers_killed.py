@@ -107,6 +107,7 @@ def _run(command: Command, moment: Moment) -> None:
 
     os.environ |= {"CONVGRAFT_CACHE": str(command.store), "OMP_NUM_THREADS": "1"}
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
     work = _Work(command.folder, moment)
     sys.addaudithook(work.hear)
     if moment.seconds < float("inf"):
