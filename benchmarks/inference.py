@@ -8,7 +8,10 @@ parallel, images of 100x100, batches of 1 and 32, on `--threads` threads:
 - `composite`: the composite as it is, on raw pixels, for comparison;
 - `optimised`: `convgraft.export.optimized` of the composite, on raw pixels;
 - `onnx`: the composite as `convgraft export` writes it, by ONNX Runtime, from raw pixels to
-  probabilities.
+  probabilities;
+- `product`: one product of large float32 matrices with as many multiply-accumulates as the
+  composite has, for comparison: what it costs if all else were free and every layer ran at the
+  machine's best.
 
 Gates of the cross-skip are drawn from a normal distribution of deviation 0.1, so no wire is shut.
 The sides take turns in one process and take turns at going first; the first call of a turn is not
@@ -48,6 +51,7 @@ from convgraft.strategies import STRATEGIES, Ingredients
 GOALS = {"optimised": 0.40, "onnx": 0.30}
 TOLERANCE = 1e-4
 SIZE, CLASSES = 100, 8
+INNER = 512  # side of the right matrix
 BATCHES = (1, 32)
 SHARED = Path(__file__).parents[2] / "shared"
 JOINS = (
@@ -77,6 +81,14 @@ class Case:
         expected = self.run.probabilities(images).numpy()
         apart = np.abs(self.onnx(images)[0] - expected).max()
         return {"optimised": difference(composite, self.fast, images), "onnx": float(apart)}
+
+
+def product(macs: int) -> Callable[[Tensor], Tensor]:
+    """One matrix product of about so many multiply-accumulates, none less."""
+    rows = -(-macs // INNER**2)
+    left, right = torch.randn(rows, INNER), torch.randn(INNER, INNER)
+    result = torch.empty(rows, INNER)
+    return lambda _: torch.mm(left, right, out=result)
 
 
 def build(strategy: str, names: Sequence[str], weights: Path, folder: Path) -> Case:
@@ -126,19 +138,21 @@ def measure(case: Case, batch: int, seconds: float) -> dict[str, Any]:
     pixels = torch.randint(0, 256, (batch, 3, SIZE, SIZE), dtype=torch.uint8)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     normalised = (pixels / 255 - mean) / std
+    macs = cost(case.run.composite).macs
     calls: Mapping[str, Callable[[Tensor], object]] = {
         "eager": lambda _: case.eager(normalised),
         "composite": case.run.composite,
         "optimised": case.fast,
         "onnx": case.onnx,
+        "product": product(macs * batch),
     }
     taken = side_by_side(calls, pixels, seconds=seconds)
     return {
         "case": case.name,
         "batch": batch,
-        "macs": cost(case.run.composite).macs,
+        "macs": macs,
         "ms": {name: round(1000 * value, 3) for name, value in taken.items()},
-        "share": {name: round(taken[name] / taken["eager"], 4) for name in GOALS},
+        "share": {name: round(taken[name] / taken["eager"], 4) for name in (*GOALS, "product")},
         "difference": case.differences(pixels),
     }
 

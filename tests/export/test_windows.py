@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
-from convgraft.export.windows import WindowMeans, plain_pooling, settle_windows
+from convgraft.export.windows import RegularMeans, WindowMeans, plain_pooling, settle_windows
 from convgraft.layers.adapters import Resize
 
 
@@ -26,10 +26,27 @@ def test_it_is_adaptive_pooling(
     given: tuple[int, int], wanted: tuple[int, int], kind: type[nn.Module]
 ) -> None:
     pooling = plain_pooling(given, wanted)
+    assert pooling is not None
     assert type(pooling) is kind
     x = torch.randn(2, 3, *given)
     expected = F.adaptive_avg_pool2d(x, wanted)
     assert torch.allclose(pooling(x), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("given", "wanted"), [((13, 13), (12, 12)), ((25, 7), (24, 6))])
+def test_where_pytorch_runs_it_windows_of_one_size_come_with_channels_last(
+    given: tuple[int, int], wanted: tuple[int, int]
+) -> None:
+    pooling = plain_pooling(given, wanted, exported=False)
+    assert isinstance(pooling, RegularMeans)
+    x = torch.randn(2, 3, *given)
+    found = pooling(x)
+    assert torch.allclose(found, F.adaptive_avg_pool2d(x, wanted), atol=1e-6)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_windows_of_several_sizes_are_left_to_pytorch() -> None:
+    assert plain_pooling((50, 50), (24, 24), exported=False) is None
 
 
 def test_only_sizes_that_do_not_divide_are_settled() -> None:

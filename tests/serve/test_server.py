@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -125,6 +126,25 @@ def test_a_port_in_use_is_told_before_anything_is_loaded(server: Running, tmp_pa
 def test_an_address_that_is_not_ours_is_told(host: str) -> None:
     with pytest.raises(UsageError, match="not possible to listen"):
         bind(host, 0)
+
+
+def test_the_second_half_of_an_answer_does_not_wait_for_the_first() -> None:
+    async def told() -> int:
+        answered: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            own = writer.get_extra_info("socket")
+            answered.set_result(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        listening = bind("127.0.0.1", 0)
+        async with await asyncio.start_server(answer, sock=listening):
+            _, writer = await asyncio.open_connection(*listening.getsockname())
+            found = await answered
+            writer.close()
+            return found
+
+    assert asyncio.run(told())
 
 
 def test_wrong_use_of_the_command(tmp_path: Path) -> None:

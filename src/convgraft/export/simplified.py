@@ -18,7 +18,6 @@ from convgraft.compose import Composite, fold_adapters
 from convgraft.export.gates import fold_gates
 from convgraft.export.opened import open_parts
 from convgraft.export.windows import settle_windows
-from convgraft.report.profile_parts import path_of
 from convgraft.sources.dry_run import dry_run
 
 
@@ -57,8 +56,10 @@ def simplify(composite: Composite, *, settled: bool = True) -> Simplification:
     """As `simplified`, and what was done.
 
     Args:
-        settled: write adaptive pooling as exporters take it; PyTorch itself is faster without.
+        settled: write adaptive pooling as exporters take it; else as PyTorch is fastest.
     """
+    from convgraft.report.profile_parts import path_of  # its package loads all that draws
+
     held = copy.deepcopy(composite).eval()
     nodes = len(held.graph.nodes)
     held = held.holding([f"sources.{name}" for name in held.resolved.checked.sources])
@@ -69,8 +70,7 @@ def simplify(composite: Composite, *, settled: bool = True) -> Simplification:
     _note_shapes(network, composite)
     open_parts(network)
     _note_shapes(network, composite)
-    if settled:
-        settle_windows(network)
+    settle_windows(network, exported=settled)
     remove_idle(network)
     norms = fold_batch_norms(network)
     shut = fold_gates(network)

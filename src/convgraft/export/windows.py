@@ -34,10 +34,31 @@ class WindowMeans(nn.Module):
         return self.rows @ x @ self.columns
 
 
-def settle_windows(network: fx.GraphModule) -> None:
-    """Write plain pooling in place of adaptive pooling whose sizes do not divide.
+class RegularMeans(nn.Module):
+    """[N, C, H, W] to means over windows of one size, on maps with channels last.
+
+    It says the divisor, so that oneDNN Graph does not take it in: with PyTorch 2.14 partitions with
+    a pooling of a value that others read too give wrong values.
+    """
+
+    def __init__(self, size: tuple[int, int], step: tuple[int, int]) -> None:
+        super().__init__()
+        self.size, self.step = size, step
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The means; with channels first the same takes five times as long."""
+        x = x.contiguous(memory_format=torch.channels_last)
+        return F.avg_pool2d(x, self.size, self.step, divisor_override=self.size[0] * self.size[1])
+
+
+def settle_windows(network: fx.GraphModule, *, exported: bool = True) -> None:
+    """Write plain layers in place of adaptive pooling whose sizes do not divide.
 
     Every node has `meta["shape"]`, that of its value. Results are the same within rounding.
+
+    Args:
+        exported: for exporters; else as PyTorch on CPUs is fastest, which leaves alone what has
+            windows of several sizes.
     """
     for node in list(network.graph.nodes):
         given = node.all_input_nodes[0].meta.get("shape", ()) if node.all_input_nodes else ()
@@ -47,8 +68,11 @@ def settle_windows(network: fx.GraphModule) -> None:
         (height, width), size = given[2:], wanted[2:]
         if height % size[0] == 0 and width % size[1] == 0:
             continue
+        pooling = plain_pooling((height, width), size, exported=exported)
+        if pooling is None:
+            continue
         name = f"windows_{sum(n.startswith('windows_') for n, _ in network.named_children())}"
-        network.add_submodule(name, plain_pooling((height, width), size).eval())
+        network.add_submodule(name, pooling.eval())
         node.op, node.target, node.kwargs = "call_module", name, {}
         node.args = (node.all_input_nodes[0],)
     network.recompile()
@@ -61,12 +85,18 @@ def _adapts(network: fx.GraphModule, node: fx.Node) -> bool:
     return isinstance(module, nn.AdaptiveAvgPool2d) or (isinstance(module, Resize) and module.down)
 
 
-def plain_pooling(given: tuple[int, int], wanted: tuple[int, int]) -> nn.Module:
-    """What pools maps of one size to another one as adaptive pooling does."""
+def plain_pooling(
+    given: tuple[int, int], wanted: tuple[int, int], *, exported: bool = True
+) -> nn.Module | None:
+    """What pools maps of one size to another one as adaptive pooling does.
+
+    None where windows differ in size, and PyTorch is to run it.
+    """
     high, wide = (_regular(*sizes) for sizes in zip(given, wanted, strict=True))
     if high is None or wide is None:
-        return WindowMeans(given, wanted)
-    return nn.AvgPool2d((high[0], wide[0]), (high[1], wide[1]))
+        return WindowMeans(given, wanted) if exported else None
+    size, step = (high[0], wide[0]), (high[1], wide[1])
+    return nn.AvgPool2d(size, step) if exported else RegularMeans(size, step)
 
 
 def _windows(given: int, wanted: int) -> list[tuple[int, int]]:

@@ -43,9 +43,28 @@ def bind(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        return _listening(host, port, family)
     except OSError as error:
         raise _unbound(host, port, error) from error
+
+
+def _listening(host: str, port: int, family: int) -> socket.socket:
+    """As `socket.create_server`, but known to be TCP.
+
+    Only then does asyncio send small answers at once; else the second half of an answer waits some
+    40 ms for the client to acknowledge the first.
+    """
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
 
 
 def _unbound(host: str, port: int, error: OSError) -> UsageError:
