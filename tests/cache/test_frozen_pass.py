@@ -343,3 +343,22 @@ def test_values_that_keep_going_away_are_told(
     monkeypatch.setattr(FrozenPass, "_run", lambda self, *arguments: 1)
     with pytest.raises(RunError, match="go away"):
         through.store(frontier, cut_values(frontier))
+
+
+def test_a_value_that_two_networks_share_has_one_writer(
+    frontier: Frontier, root: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Networks with the same weights give values of the same key; two writers damaged its rows."""
+    values = cut_values(frontier)
+    wrote: list[tuple[str, bytes]] = []
+    commit = frozen_pass._commit
+
+    def noted(ids: np.ndarray, place: tuple, column: list[Tensor]) -> None:
+        wrote.append((place[0].key, ids.tobytes()))
+        commit(ids, place, column)
+
+    monkeypatch.setattr(frozen_pass, "_commit", noted)
+    through = over(open_images(root), cache)
+    through.store(frontier, (*values, *values))
+    assert len(wrote) == len(set(wrote)) > 0
+    assert all(len(value) == COUNT for value in stored(through, values))

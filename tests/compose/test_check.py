@@ -45,6 +45,7 @@ WRONG_WIRES = {
         "b:bn takes [6, 8, 8]\n  found: a:bn gives [8, 8, 8]\n  try: adapter: conv1x1",
     ),
     "start is end": (wire("a:bn -> a:bn"), "ends where it starts", ""),
+    "one tap twice": (wire("a:conv, a:conv -> b:bn"), "starts from one tap twice", "a:conv"),
     "no tap": (Wire((), wire("a:bn -> b:bn").target), "starts from at least one tap", ""),
 }  # fmt: skip
 WRONG_HEADS = {

@@ -199,6 +199,23 @@ def test_weights_of_another_type_are_refused(run: Path) -> None:
         load(run)
 
 
+def test_weights_that_are_not_finite_are_refused(run: Path) -> None:
+    file = run / "model.safetensors"
+    with safe_open(file, "pt") as opened:
+        metadata = opened.metadata()
+    state = load_file(file)
+    state["sources.a.conv1.weight"][0, 0, 0, 0] = float("nan")
+    save_file(state, file, metadata)
+    with pytest.raises(ArtifactError, match="not finite"):
+        load(run)
+
+
+def test_names_that_move_the_cursor_come_as_escapes(run: Path) -> None:
+    (run / "labels.json").write_text('{"classes": ["x\\u001b[2J", "\u00e9", "z"]}')
+    (run / "SHA256SUMS").unlink()
+    assert load(run).labels == ("x\\x1b[2J", "\u00e9", "z")
+
+
 def test_others_may_read_it_as_the_users_mask_has_it(run: Path) -> None:
     plain = run / "plain"
     plain.touch()

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from convgraft.compose import Composite, compose
 from convgraft.data import ImageSet, open_images, split_images
-from convgraft.errors import UsageError
+from convgraft.errors import RunError, UsageError
 from convgraft.match import AllPairs, debiased_cka, match_taps, r_squared, solve_ridge
 from convgraft.plan import Plan, parse_plan
 from convgraft.sources import Source, Tap, source
 from convgraft.training import Task, start_adapters
+from helpers import Tiny
 
 SIZE = 32
 
@@ -178,3 +179,14 @@ def test_every_fifth_image_is_held_out(task: Task) -> None:
     assert (held.count, expected.count) == (8 * 64, 40 * 64)
     torch.testing.assert_close(held.mean_x, expected.mean_x, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(held.cov_x, expected.cov_x, rtol=1e-3, atol=1e-5)
+
+
+def test_a_tap_that_overflows_is_named():
+    network = Tiny(seed=2)
+    with torch.no_grad():
+        network.bn.weight.fill_(3e38)
+    one = source(network, size=16)
+    taps = one.survey(16).taps
+    pixels = torch.randint(0, 256, (20, 3, 16, 16), dtype=torch.uint8)
+    with pytest.raises(RunError, match="infinite or none"):
+        match_taps(one, one, pixels, taps, taps, image_size=16)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,6 @@ from convgraft.studies import Cell, Design, Predictions, Study, StudyArm, StudyS
 from convgraft.training import FitOptions, Task
 from convgraft.training.callbacks import Checkpoint
 from helpers import Tiny
-
-sys.path.insert(0, str(Path(__file__).parent))
 from helpers_killed import Command, Moment
 
 NETWORK = "python:helpers:Tiny"
@@ -32,7 +29,8 @@ SEEDS = 2
 LINES = SEEDS * (len(ARMS) + 2 * 2 + len(VOTES))  # of two networks each its probe and fine-tune
 KILLS = 10
 SEED = 6
-MEASURED = ("seconds", "frozen_images", "latency")  # what a clock or what lies in the store says
+# what a clock or what lies in the store says, and a checksum over it
+MEASURED = ("seconds", "frozen_images", "latency", "crc32")
 LIMIT = 90  # seconds that one command may take on a busy machine
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +31,7 @@ from convgraft.studies import (
     train_arm,
 )
 from convgraft.studies.failures import is_full_disk
+from convgraft.studies.lines import read_lines
 from convgraft.studies.runner import Report
 from convgraft.training import FitOptions, Task
 from helpers import Tiny
@@ -96,7 +96,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lines_in(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(text) for text in (folder / "results.jsonl").read_text().splitlines()]
+    return read_lines(folder / "results.jsonl")
 
 
 def test_every_arm_of_every_cell_has_a_line(whole: Path) -> None:

@@ -253,7 +253,7 @@ def test_a_schedule_changes_the_rate() -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_fit(given: Ingredients, digits_task: Task) -> None:
-    with pytest.raises(RunError, match="learning rate"):
+    with pytest.raises(RunError, match="--lr"):
         train(given, digits_task, FitOptions(2, 50, lr=1e30, optimiser="sgd"))
 
 

@@ -24,6 +24,7 @@ from convgraft.cache.entry import Entry
 from convgraft.cache.fast import fast_version
 from convgraft.cache.folder import Cache
 from convgraft.cache.frontier import Frontier
+from convgraft.cache.halves import in_halves
 from convgraft.cache.pixel_stream import stream_pixels
 from convgraft.cache.precision import RowType
 from convgraft.cache.split import front_of
@@ -95,6 +96,7 @@ class FrozenPass:
     def store(self, frontier: Frontier, values: Sequence[Value], view: str = "") -> PassNotes:
         """See to it that all values of all images are stored, as far as images can be decoded."""
         began = time.monotonic()
+        values = _distinct(values)
         computed: Counter[str] = Counter()
         for _ in range(TRIES):  # others may clear the store while this waits for its turn
             groups = self._groups(values)
@@ -119,7 +121,7 @@ class FrozenPass:
         computed: Counter[str] = Counter()
         for group, rows in groups:
             beside = [value for value in companions if value.sources <= _sources(group)]
-            together = [*group, *beside]
+            together = _distinct([*group, *beside])
             if not self.has_room(together):
                 together = group
             if done := self._run(frontier, together, len(group), rows):
@@ -199,7 +201,9 @@ class FrozenPass:
         done = 0
         try:
             with closing(self._batches(id_of, batch, device)) as batches:
-                for (kept, ids), values in run_streams(network, batches, streams_on(device)):
+                for (kept, ids), values in run_streams(
+                    in_halves(network), batches, streams_on(device)
+                ):
                     same = self._unchanged(kept, ids)
                     keep.add(ids[same], [_rows(value.float().cpu(), same) for value in values])
                     done += len(kept)
@@ -316,6 +320,11 @@ def _commit(ids: Ids, place: tuple[Entry, Writer], column: Sequence[Tensor]) -> 
 def entry_key(value: Value, dtype: str) -> str:
     """The name of a value's entry: the same value in another precision is another entry."""
     return hashlib.sha256(f"{value.key} {dtype}".encode()).hexdigest()
+
+
+def _distinct(values: Sequence[Value]) -> list[Value]:
+    """Each value once: two networks with the same weights have one entry, and one writes there."""
+    return list({value.key: value for value in values}.values())
 
 
 def _sources(values: Iterable[Value]) -> frozenset[str]:

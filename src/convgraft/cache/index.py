@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from convgraft.cache.lookup import Lookup
+from convgraft.cache.on_disk import sync_folder
 from convgraft.cache.precision import RowType
 
 INDEX = "index.safetensors"
@@ -113,6 +114,7 @@ def write_index(folder: Path, index: Index) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(folder / INDEX)
+        sync_folder(folder)
     except OSError:
         with suppress(OSError):
             part.unlink()

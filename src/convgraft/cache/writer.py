@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convgraft.cache.index import INDEX, Index, write_index
+from convgraft.cache.on_disk import make_folder
 from convgraft.cache.row_file import ROWS
 from convgraft.errors import RunError
 
@@ -88,7 +89,7 @@ class Writer:
 
     def _begin(self) -> None:
         """An entry without rows. Those of a lost index go, and stay with who has them open."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         for name in (INDEX, ROWS):
             (self._folder / name).unlink(missing_ok=True)
         (self._folder / ROWS).touch()

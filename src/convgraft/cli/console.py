@@ -25,7 +25,9 @@ def _finite(data: Any) -> Any:
 
 def say(text: str) -> None:
     """A line for people, on standard error, so that standard output stays clean."""
-    print(text, file=sys.stderr, flush=True)
+    from convgraft.plan.shown import shown
+
+    print(shown(text, len(text)), file=sys.stderr, flush=True)
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -69,7 +69,7 @@ def evaluate(
             on_progress=lambda done, total: report("evaluate", done, total),
         )
     for image in pixels.broken:
-        say(f"left out: {image.id} {image.reason}")
+        say(f"left out: {image}")
     main = metrics[composite.plan.answer]
     if json:
         others = {name: m.as_dict() for name, m in metrics.items() if name != composite.plan.answer}

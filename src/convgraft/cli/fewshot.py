@@ -54,7 +54,7 @@ def fewshot(
     told = fewshot_steps.as_data(inputs, found)
     files = fewshot_steps.write_report(told, out) if out else []
     for image in found.broken:
-        say(f"left out: {image.id} {image.reason}")
+        say(f"left out: {image}")
     if json:
         print_json({**told, "files": [str(file) for file in files]})
         return

@@ -122,7 +122,7 @@ def fit(
     """
     from convgraft.cli import fit_checks, fit_outcome, fit_steps, pipeline, study_steps
     from convgraft.cli.run_folder import claim
-    from convgraft.data import find_leaks, leak_words
+    from convgraft.data import conflict_words, find_conflicts, find_leaks, image_digests, leak_words
     from convgraft.report import compared_verdict
     from convgraft.studies import Design
     from convgraft.training import Task
@@ -151,8 +151,11 @@ def fit(
     fit_checks.check_data(arms[0], given.sources, images, split, planned=plan is not None)
     fit_checks.check_arms(arms, given, images, options, out)
     fit_steps.check_likeness(chosen.pairs, split)
-    if leaks := leak_words(find_leaks(images, split)):
+    known = image_digests(images, [*split.train, *split.val, *split.test])
+    if leaks := leak_words(find_leaks(images, split, known=known)):
         say(leaks)
+    if conflicts := conflict_words(find_conflicts(images, known)):
+        say(conflicts)
     run_config = fit_steps.config(arms, options, images, split, chosen.pairs, store)
     folder = claim(out, run_config, overwrite=overwrite)
     if arms[0].solved:
@@ -164,7 +167,7 @@ def fit(
         arms = fit_steps.with_likeness(arms, asked, given, task, seed)
         rows = pipeline.run_arms(arms, given, task, options, folder, report, loggers)
     for image in task.broken:
-        say(f"left out: {image.id} {image.reason}")
+        say(f"left out: {image}")
     compared = fit_outcome.compared(rows, arms[0].name, folder.predictions_folder)
     if json:
         print_json(fit_outcome.summary(out, arms[0], options, task, rows, compared))

@@ -94,7 +94,7 @@ def pull(
     if pulled.ignored:
         say(f"not fetched, as convgraft does not use it: {_some(pulled.ignored)}")
     code = [ref.network for _, ref in pulled.plan.all_sources() if ref.plan is None]
-    if any(network.startswith("python:") for network in code):
+    if any(network.strip().startswith("python:") for network in code):
         say("it imports Python code of its own: loading it needs --trust-python")
     say(f"written to {folder}")
 

@@ -5,8 +5,11 @@ Exit codes: 0 done, 1 failed, 2 wrong use.
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import typer
 
@@ -94,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors become one clear message and an exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with typed(given):
+        with typed(given), _sigterm_stops():
             app(spread_values(given), standalone_mode=True)
     except ConvgraftError as error:
         _complain(f"error: {error}")
@@ -106,14 +109,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        _tell_no_memory(error)
+        sys.exit(1)
     except OSError as error:
         _complain(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
         _complain("  try: the same command again, when that is mended; it goes on where it stopped")
         sys.exit(1)
 
 
+@contextmanager
+def _sigterm_stops() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does: what it was at ends in good order, with a word."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _tell_no_memory(error: Exception) -> None:
+    """Say that memory ran out; raises the error again where it is about something else."""
+    from convgraft.cache.out_of_memory import is_out_of_memory
+
+    if not is_out_of_memory(error):
+        raise error
+    _complain("error: there is not enough memory")
+    _complain(f"  found: {' '.join(str(error).split())[:300] or type(error).__name__}")
+    _complain("  try: a smaller --batch-size or --image-size, or fewer --workers")
+
+
 def _complain(text: str) -> None:
-    typer.echo(text, err=True)
+    from convgraft.plan.shown import shown
+
+    typer.echo(shown(text, len(text)), err=True)
 
 
 def spread_values(arguments: Sequence[str]) -> list[str]:

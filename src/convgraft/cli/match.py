@@ -75,7 +75,7 @@ def match(
             say(f"the best of {len(found.stitches)} stitches, chosen on {found.judged} images:")
             say("expect its points to be lower on others, or match on more (--limit)")
     for image in found.broken:
-        say(f"left out: {image.id} {image.reason}")
+        say(f"left out: {image}")
     if json:
         print_json({**told, "files": [str(file) for file in files]})
         return

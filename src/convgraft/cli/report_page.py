@@ -19,6 +19,7 @@ from convgraft.compose import Composite, compose, open_sources
 from convgraft.errors import ArtifactError, ConvgraftError
 from convgraft.export import METRICS, SPLIT, WEIGHTS, load
 from convgraft.export.artifact import PLAN
+from convgraft.export.checksums import check_files
 from convgraft.plan import parse_plan
 from convgraft.report import frozen_sources
 from convgraft.report.fusion_map import fusion_map
@@ -27,7 +28,7 @@ from convgraft.report.page_of_run import run_page
 from convgraft.report.page_of_study import main_lines, study_page
 from convgraft.report.run_charts import kind_of
 from convgraft.studies import StudyStore, compare_arms, compare_run
-from convgraft.studies.lines import Line
+from convgraft.studies.lines import Line, read_config, read_lines
 from convgraft.studies.store import CONFIG, PREDICTIONS, RESULTS
 from convgraft.training import FreezePolicy
 
@@ -65,7 +66,7 @@ def _run(folder: Path, images: Pictures, trust_python: bool) -> Page:
             lambda arm: read_predictions(folder / PREDICTIONS / f"{arm}.safetensors"),
         ),
         calls=recorded_calls(folder),
-        others={path.parent.name: _json(path) for path in _beside(folder)},
+        others={path.parent.name: _notes(path) for path in _beside(folder)},
         fusion=fusion_map(run.composite, name, gates=metrics.get("gates"), frozen=frozen),
         examined=examined_run(folder, metrics.get("arm", ""), images.of_run(metrics)),
         frozen=_learned(run.composite, policy),
@@ -97,7 +98,7 @@ def _learned(composite: Composite, policy: FreezePolicy | None) -> tuple[Table, 
 
 
 def _study(folder: Path, images: Pictures, trust_python: bool) -> Page:
-    config, lines = _json(folder / CONFIG), _lines(folder / RESULTS)
+    config, lines = read_config(folder / CONFIG), read_lines(folder / RESULTS)
     own = main_lines(lines)
     arm = own[0]["arm"] if own else ""
     composite, policy = _network(config, arm, trust_python)
@@ -125,7 +126,7 @@ def _network(
         return None, None
     try:
         plan = parse_plan(told[0])
-        python = [ref.network for ref in plan.sources if ref.network.startswith("python:")]
+        python = [ref.network for ref in plan.sources if ref.network.strip().startswith("python:")]
         if python and not trust_python:
             raise ArtifactError(f"{python[0]} is Python code, which needs --trust-python")
         sources = open_sources(plan, bare=True, trust_python=trust_python)
@@ -144,22 +145,10 @@ def _map(composite: Composite, policy: FreezePolicy | None, lines: Sequence[Line
     return fusion_map(composite, f"{lines[0]['arm']}{words}", gates=means, frozen=frozen)
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _notes(path: Path) -> dict[str, Any]:
+    """What another arm's `metrics.json` says."""
+    check_files(path.parent)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ArtifactError(f'"{path}" cannot be read', found=str(error)) from error
-
-
-def _lines(path: Path) -> list[Line]:
-    """The whole lines of a file to which a study may be adding right now."""
-    if not path.is_file():
-        return []
-    data = path.read_bytes()
-    try:
-        whole = data[: data.rfind(b"\n") + 1].decode("utf-8")
-        return [json.loads(line) for line in whole.splitlines()]
-    except ValueError as error:
-        raise ArtifactError(
-            f'"{path}" cannot be read', expected="a JSON object a line", found=str(error)
-        ) from error

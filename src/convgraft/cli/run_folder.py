@@ -16,6 +16,7 @@ from typing import Any
 from convgraft.cli.recorded_command import FILE as COMMAND
 from convgraft.cli.recorded_command import record_command
 from convgraft.errors import ArtifactError
+from convgraft.export.checksums import CHECKSUMS
 from convgraft.studies.holding import LOCK, Holding, hold
 from convgraft.studies.lines import differing, read_config, write_config
 
@@ -25,6 +26,7 @@ PREDICTIONS = "predictions"
 LOGS = "logs"
 OWN_FILES = (
     *("model.safetensors", "plan.yaml", "labels.json", "metrics.json", "card.md", "split.csv"),
+    CHECKSUMS,
     *("comparison.png", "baselines", "pretrained", PREDICTIONS, LOGS, STATE),
     *("report.html", "report.md", "report.csv", COMMAND),
     *("model.onnx", "model.pt2"),
@@ -114,13 +116,11 @@ def _is_new(path: Path) -> bool:
 def _go_on(path: Path, config: Mapping[str, Any]) -> RunFolder:
     there = path / STATE / CONFIG
     if not there.is_file():
-        raise ArtifactError(
-            f'the folder "{path}" is in use',
-            expected="a new folder for the run",
-            found="a finished run" if _is_run(path) else "files that are no run",
-            hint="another --out" + (", or --overwrite" if _is_run(path) else ""),
-        )
+        raise _in_use(path)
     holding = hold(path / STATE)
+    if not there.is_file():  # whoever was at work there came to an end while this one waited
+        shutil.rmtree(path / STATE, ignore_errors=True)
+        raise _in_use(path)
     if differing(read_config(there), config) and _is_untouched(path):
         write_config(there, config)
         (path / COMMAND).unlink(missing_ok=True)
@@ -130,6 +130,15 @@ def _go_on(path: Path, config: Mapping[str, Any]) -> RunFolder:
             hint="the same command to go on with it, another --out, or --overwrite",
         )
     return RunFolder(path, resumed=True, holding=holding)
+
+
+def _in_use(path: Path) -> ArtifactError:
+    return ArtifactError(
+        f'the folder "{path}" is in use',
+        expected="a new folder for the run",
+        found="a finished run" if _is_run(path) else "files that are no run",
+        hint="another --out" + (", or --overwrite" if _is_run(path) else ""),
+    )
 
 
 def _clear(path: Path) -> None:

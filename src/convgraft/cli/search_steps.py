@@ -10,13 +10,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from convgraft.cache.on_disk import copy_folder
 from convgraft.cli import fit_steps, pipeline
 from convgraft.cli.fit_checks import check_data
 from convgraft.cli.run_folder import STATE
 from convgraft.cli.run_folder import claim as claim_run
 from convgraft.data import ImageSet, Split, open_images, split_images
 from convgraft.errors import UsageError
-from convgraft.export import CARD, METRICS, load, save, write_card, write_json, write_text
+from convgraft.export import METRICS, load, save, write_card, write_json, write_text
+from convgraft.export.artifact import change_notes
 from convgraft.report.front import front_table
 from convgraft.report.front_figure import draw_front
 from convgraft.strategies import Ingredients
@@ -214,7 +216,7 @@ def _test(setting: Setting, task: Task, store: SearchStore, report: Progress) ->
     config = fit_steps.config([arm], options, setting.images, setting.split)
     folder = claim_run(store.folder / BEST, config)
     if not folder.is_trained(arm.name):
-        shutil.copytree(store.kept(chosen["number"]), folder.arm(arm.name), dirs_exist_ok=True)
+        copy_folder(store.kept(chosen["number"]), folder.arm(arm.name))
     pipeline.run_arms([arm], setting.given, task, options, folder, report)
     if chosen["kind"] == "closed":
         _tell_closed(store.folder / BEST)
@@ -225,8 +227,7 @@ def _tell_closed(folder: Path) -> None:
     run = load(folder, trust_python=True)
     told = {"strategy": run.metrics["arm"], "solved by": "ridge regression, in closed form"}
     metrics = {**run.metrics, "fit": told}
-    write_text(folder / CARD, write_card(folder.name, run.composite, run.labels, metrics))
-    write_json(folder / METRICS, metrics)
+    change_notes(folder, metrics, write_card(folder.name, run.composite, run.labels, metrics))
 
 
 def write_files(folder: Path, data: str, found: Found) -> None:

@@ -26,6 +26,9 @@ class WireCheck(Refs):
                 if tap and target:
                     self._check_shapes(wire, ref, tap, target)
         known = {(self._own(ref), self._own(w.target)) for w in earlier for ref in w.inputs}
+        places = [self._own(ref) for ref in wire.inputs]
+        for place in sorted({place for place in places if places.count(place) > 1}):
+            self.complain("the wire starts from one tap twice", found=":".join(place))
         for ref in wire.inputs:
             if self._own(ref) == self._own(wire.target):
                 self.complain("the wire ends where it starts")

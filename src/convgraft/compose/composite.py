@@ -15,7 +15,9 @@ from convgraft.compose.resolve import Resolved, resolve
 from convgraft.compose.share import share_prefixes
 from convgraft.errors import ConvgraftError, PlanError, Problem, SourceError
 from convgraft.plan import Plan, SourceRef
-from convgraft.sources import Source
+from convgraft.sources import Source, source
+
+RUN_PREFIX = "run:"
 
 
 class Composite(fx.GraphModule):
@@ -216,23 +218,18 @@ def open_source(
 ) -> Source:
     """The source that a plan names, with the preprocessing that the plan gives it.
 
-    A run whose plan is known and whose weights are left out is built without its folder.
+    A run whose plan is known and whose weights are left out is built without its folder; without
+    its plan a name stands for a network, never for a folder.
     """
     from convgraft.compose.nested import open_network, open_plan  # they compose in their turn
 
     if bare and ref.plan is not None:
         return open_plan(ref.plan, ref.network, trust_python=trust_python)
-    opened = open_network(
-        ref.network,
-        classes=ref.classes,
-        mean=ref.mean,
-        std=ref.std,
-        size=ref.size,
-        seed=seed,
-        load=False,
-        bare=bare,
-        trust_python=trust_python,
-    )
+    said: dict[str, Any] = {"classes": ref.classes, "mean": ref.mean, "std": ref.std}
+    said |= {"size": ref.size, "seed": seed, "load": False, "bare": bare}
+    if bare and not ref.network.strip().startswith(RUN_PREFIX):
+        return source(ref.network, **said)
+    opened = open_network(ref.network, **said, trust_python=trust_python)
     if ref.plan is not None and opened.nested != ref.plan:
         raise SourceError(
             f'"{ref.network}" is not the run that the plan was written for',

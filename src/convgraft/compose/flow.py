@@ -23,6 +23,7 @@ from typing import Any
 import networkx as nx
 from torch import fx
 
+from convgraft.compose.overwritten import Reads, later_reads
 from convgraft.plan import Plan, TapRef, Wire
 from convgraft.plan.values import HEADS_OWNER
 from convgraft.sources import Graph, Source, Survey
@@ -38,12 +39,14 @@ class Flow:
     Attributes:
         graph: edges from a value to those computed from it; each node has its sort `key`.
         nodes: by source, its needed graph nodes by name, in order.
+        reads: by source, which of its nodes read a value that another one has overwritten.
     """
 
     plan: Plan
     surveys: Mapping[str, Survey]
     training: Mapping[str, bool]
     nodes: Mapping[str, Mapping[str, fx.Node]]
+    reads: Mapping[str, Reads]
     graph: nx.DiGraph
 
     def order(self) -> Iterator[Value]:
@@ -80,6 +83,12 @@ class Flow:
         wires = self.wires_at(source, node)
         return ("join", wires[-1]) if wires else ("op", source, node)
 
+    def read(self, source: str, reader: str, argument: str) -> Value:
+        """What one of the source's nodes reads of another one."""
+        if writer := self.reads[source].get((reader, argument)):
+            return "op", source, writer
+        return self.own(source, argument)
+
     def outcome(self, ref: TapRef) -> Value:
         """What a head reads at a tap: the value after all joins, safe from being overwritten."""
         node = self.node_of(ref)
@@ -97,7 +106,11 @@ def build_flow(
 ) -> Flow:
     """The flow of a plan whose names have been checked; `training` says each source's mode."""
     nodes = {name: _needed_nodes(sources[name].capture.graph(training[name])) for name in sources}
-    flow = Flow(plan, surveys, training, nodes, nx.DiGraph())
+    reads = {
+        name: later_reads(sources[name], survey, nodes[name], training=training[name])
+        for name, survey in surveys.items()
+    }
+    flow = Flow(plan, surveys, training, nodes, reads, nx.DiGraph())
     for index, ref in enumerate(plan.sources):
         _add_source(flow, index, ref.name)
     for number, wire in enumerate(plan.wires):
@@ -138,7 +151,7 @@ def _add_value(flow: Flow, value: Value, key: tuple[float, ...], inputs: list[Va
 
 def _add_source(flow: Flow, index: int, name: str) -> None:
     for position, node in enumerate(flow.nodes[name].values()):
-        inputs = [flow.own(name, argument.name) for argument in node.all_input_nodes]
+        inputs = [flow.read(name, node.name, value.name) for value in node.all_input_nodes]
         _add_value(flow, ("op", name, node.name), (index, position, 0), inputs)
         writers = flow.mutators(name, node.name)
         if writers:

@@ -79,7 +79,9 @@ class _Linker:
         if node.op == "placeholder":
             copied = self.graph.call_module(f"preprocess.{source}", (self.image,))
         else:
-            copied = self.graph.node_copy(node, lambda n: self.env[self.flow.own(source, n.name)])
+            copied = self.graph.node_copy(
+                node, lambda other: self.env[self.flow.read(source, name, other.name)]
+            )
         if node.op in ("call_module", "get_attr"):
             copied.target = f"sources.{source}.{node.target}"
         copied.meta["origin"] = (source, name)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from torch import Tensor, fx, nn
 
-from convgraft.compose.composite import compose, open_sources
+from convgraft.compose.composite import RUN_PREFIX, compose, open_sources
 from convgraft.compose.resolve import Resolved
 from convgraft.compose.unfold import unfold
 from convgraft.errors import ConvgraftError, SourceError, near_miss
@@ -26,7 +26,6 @@ from convgraft.sources.weights import RUN_WEIGHTS, WeightsFile, compare_shapes
 
 RUN_PLAN = "plan.yaml"
 RUN_FILES = (RUN_WEIGHTS, RUN_PLAN, "labels.json", "metrics.json")
-PREFIX = "run:"
 LIBRARIES = ("torchvision/", "timm/", "filters/", "python:")
 
 
@@ -167,12 +166,19 @@ class _Run:
 
 def _find_run(spec: str) -> _Run | None:
     """The run that a text names; None where it names none."""
-    location, _, inner = spec.removeprefix(PREFIX).partition("#")
+    location, _, inner = spec.removeprefix(RUN_PREFIX).partition("#")
     folder = Path(location).expanduser()
-    is_folder = bool(location) and folder.is_dir()
+    is_folder = bool(location) and _is_folder(folder)
     is_network = spec in BUILT_IN or spec.startswith(LIBRARIES)
     is_run = is_folder and ((folder / RUN_PLAN).is_file() or not is_network)
-    return _Run(spec, folder, inner) if is_run or spec.startswith(PREFIX) else None
+    return _Run(spec, folder, inner) if is_run or spec.startswith(RUN_PREFIX) else None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long for one
+        return False
 
 
 def _refuse_code(plan: Plan, spec: str, trust_python: bool) -> None:
@@ -180,7 +186,7 @@ def _refuse_code(plan: Plan, spec: str, trust_python: bool) -> None:
     for path, ref in plan.all_sources():
         if ref.plan is not None:
             continue
-        if ref.network.startswith("python:") and not trust_python:
+        if ref.network.strip().startswith("python:") and not trust_python:
             raise SourceError(
                 f'the run "{spec}" wants to run Python code: its source "{path}" is {ref.network}',
                 hint=f'convgraft.source("{spec}", trust_python=True), if you trust it',

@@ -3,6 +3,7 @@
 from convgraft.data.augment import AUGMENTATIONS, Augmentation, augmentation
 from convgraft.data.broken import BrokenImage
 from convgraft.data.columns import MISSING, Column
+from convgraft.data.conflicts import Conflict, conflict_words, find_conflicts
 from convgraft.data.dataset import EpochSampler, PixelDataset
 from convgraft.data.decode import decode
 from convgraft.data.image_ids import image_ids
@@ -21,6 +22,7 @@ __all__ = [
     "Augmentation",
     "BrokenImage",
     "Column",
+    "Conflict",
     "EpochSampler",
     "ImageSet",
     "Leak",
@@ -28,7 +30,9 @@ __all__ = [
     "Pixels",
     "Split",
     "augmentation",
+    "conflict_words",
     "decode",
+    "find_conflicts",
     "find_leaks",
     "image_digests",
     "image_files",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convgraft.errors import DataError
+from convgraft.plan.shown import shown_name
 
 
 class BrokenImage(DataError):  # noqa: N818 (reads as what it is, also in a list of them)
@@ -16,7 +17,7 @@ class BrokenImage(DataError):  # noqa: N818 (reads as what it is, also in a list
     def __init__(self, id: str, reason: str) -> None:
         """Build the message from the id and the reason: `cat/cat_0001.jpg is cut short`."""
         self.id, self.reason = id, reason
-        super().__init__(f"{id} {reason}")
+        super().__init__(f"{shown_name(id)} {reason}")
 
     def __reduce__(self) -> tuple[type[BrokenImage], tuple[str, str]]:
         """Pickle by id and reason, so the error survives a trip from a worker process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from functools import cache
@@ -17,9 +18,12 @@ from convgraft.data.modes import to_rgb
 
 # A closed list: other Pillow readers are rare in image sets, and one starts another program.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
+UNTOLD = 2**31
 REDUCED = 2  # a JPEG at a reduced scale still has this many times the side it is resized to
 # Pixels are stored on disk. Raise this with every change after which some image has others.
 DECODER = 1
+# Pillow's readers log what they find odd; without a handler Python would print it.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
 
 
@@ -48,12 +52,28 @@ def decode_array(data: bytes, *, id: str = "image", size: int | None = None) -> 
     """
     if not data:
         raise BrokenImage(id, "is empty")
-    with _quiet:
+    with QUIET:
         try:
             return _pixels(data, size)
         # Pillow's readers raise nearly every built-in type on damaged bytes.
         except Exception as error:
             raise BrokenImage(id, _reason(error, data)) from error
+
+
+def claimed_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height by the header alone; None where there is none, or it cannot be read.
+
+    A side that Pillow will not even measure is `UNTOLD`.
+    """
+    with QUIET:
+        try:
+            with Image.open(BytesIO(data), formats=_formats()) as image:
+                return image.size
+        except Image.DecompressionBombError:
+            return UNTOLD, UNTOLD
+        # Decoding says what it is.
+        except Exception:
+            return None
 
 
 def _pixels(data: bytes, size: int | None) -> NDArray[np.uint8]:
@@ -145,4 +165,4 @@ class _Quiet:
                 self._caught.__exit__(None, None, None)
 
 
-_quiet = _Quiet()
+QUIET = _Quiet()  # round many images costs less than round each

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from convgraft.data.file_bytes import file_bytes
 from convgraft.data.imageset import (
     PART_NAMES,
     PARTS,
@@ -19,6 +21,9 @@ from convgraft.data.imageset import (
 from convgraft.data.stamps import file_stamp
 from convgraft.data.walk import Found, images_below, is_image, subfolders, visible
 from convgraft.errors import DataError
+from convgraft.plan.shown import shown_name
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class _Files:
     ids: tuple[str, ...]
 
     def __call__(self, index: int) -> bytes:
-        return (self.root / self.ids[index]).read_bytes()
+        id = self.ids[index]
+        return file_bytes(self.root / id, id=id)
 
     def stamps(self, indices: Sequence[int]) -> list[str]:
         """For each index the path, size and time of its file as they are now."""
@@ -121,6 +127,7 @@ def _parts(parts: Sequence[str | None]) -> tuple[str, ...] | None:
 
 def _classes(location: str, folders: Iterable[ClassFolder]) -> tuple[str, ...]:
     folders = tuple(folders)
+    _check_names(location, folders)
     classes = {folder.name for folder in folders if folder.part in (None, "train")}
     for part in ("val", "test"):
         unknown = sorted({f.name for f in folders if f.part == part} - classes)
@@ -132,6 +139,18 @@ def _classes(location: str, folders: Iterable[ClassFolder]) -> tuple[str, ...]:
             )
     check_two_classes(location, sorted(classes), hint=_deeper(location, folders))
     return tuple(sorted(classes))
+
+
+def _check_names(location: str, folders: Sequence[ClassFolder]) -> None:
+    """A class's name is told and stored as text, which the name of a folder need not be."""
+    odd = [folder.name for folder in folders if _SURROGATE.search(folder.name)]
+    if odd:
+        raise DataError(
+            f"{location} has class folders whose names are no UTF-8",
+            expected="names of classes that are text",
+            found=", ".join(map(shown_name, odd[:5])),
+            hint="rename these folders",
+        )
 
 
 def _deeper(location: str, folders: Sequence[ClassFolder]) -> str:

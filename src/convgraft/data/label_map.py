@@ -18,6 +18,7 @@ from convgraft.data.columns import MISSING, OWN_COLUMN, Column
 from convgraft.data.imageset import ImageSet, frozen_labels
 from convgraft.errors import DataError, near_miss
 from convgraft.plan.located import Located, read_yaml
+from convgraft.plan.plain_yaml import read_text
 
 NULL = "tag:yaml.org,2002:null"
 A_CLASS = "the name of a class is expected here"
@@ -33,10 +34,7 @@ def read_label_map(path: str | Path, images: ImageSet) -> tuple[Column, ...]:
         PlanError: everything that is wrong in the file, each with its line and column.
     """
     path = Path(path).expanduser()
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"the label map {path} cannot be read", found=str(error)) from error
+    text = read_text(path, f"the label map {path}", DataError)
     located = Located(path.name)
     root = read_yaml(text, path.name)
     entries = located.entries(root)

@@ -6,7 +6,8 @@ Image column: a struct with `bytes` and `path`, or binary. Labels are read witho
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from convgraft.data.imageset import (
 )
 from convgraft.data.parquet_file import ParquetFile, open_file
 from convgraft.data.parquet_labels import check_columns, choose_target, read_column
-from convgraft.data.parquet_rows import ParquetRows
+from convgraft.data.parquet_rows import ParquetRows, row_groups
 from convgraft.data.parquet_stamps import ParquetStamps, stamps_known
 from convgraft.data.walk import visible
 from convgraft.errors import DataError
@@ -28,7 +29,13 @@ if TYPE_CHECKING:
     from pyarrow import DataType, Schema
 
 IMAGE_NAMES = ("image", "img")
-SHARD = re.compile(r"(.+)-(\d+)-of-(\d+)")
+# Types of what a struct holds an image by. The hub's own null columns are of images beside.
+HELD = {
+    "bytes": ("binary", "large_binary", "binary_view", "null"),
+    "path": ("string", "large_string", "string_view", "null"),
+}
+SHOWN = 4  # missing shards that are named
+SHARD = re.compile(r"(.+)-([0-9]+)-of-([0-9]{1,18})")
 
 
 def parquet_files(location: str, path: Path) -> tuple[Path, ...]:
@@ -66,6 +73,7 @@ def open_parquet(
     target = choose_target(location, files, image, targets[0] if targets else None)
     check_columns(location, files, image, targets[1:])
     main = read_column(location, files, target, gaps=gaps)
+    _check_rows(files, len(main.labels))
     check_two_classes(location, main.classes)
     ids = tuple(f"{f.path.name}#{row}" for f in files for row in range(f.metadata.num_rows))
     sizes = [(file.path.name, file.path.stat().st_size) for file in files]
@@ -95,20 +103,22 @@ def _below(folder: Path) -> tuple[Path, ...]:
 
 def _check_shards(location: str, paths: Sequence[Path]) -> None:
     shards = [match for path in paths if (match := SHARD.fullmatch(path.stem))]
-    groups = {(match[1], match[3]) for match in shards}
+    groups = sorted({(match[1], match[3]) for match in shards})
     present = {match[0] for match in shards}
-    missing = [
-        name
-        for stem, count in sorted(groups)
-        for number in range(int(count))
-        if (name := f"{stem}-{number:0{len(count)}d}-of-{count}") not in present
-    ]
+    missing = [name for stem, count in groups for name in _first_missing(stem, count, present)]
     if missing:
+        claimed = sum(int(count) for _, count in groups)
         raise DataError(
-            f"{location} lacks {len(missing)} of its Parquet files",
-            expected=", ".join(f"{name}.parquet" for name in missing[:4]),
+            f"{location} lacks {max(claimed - len(present), len(missing))} of its Parquet files",
+            expected=", ".join(f"{name}.parquet" for name in missing[:SHOWN]),
             hint="finish the download, or rename the files to use what is there",
         )
+
+
+def _first_missing(stem: str, count: str, present: Collection[str]) -> list[str]:
+    """Names of the first missing shards; a name may claim any number of them."""
+    names = (f"{stem}-{number:0{len(count)}d}-of-{count}" for number in range(int(count)))
+    return list(islice((name for name in names if name not in present), SHOWN))
 
 
 def _check_same_columns(location: str, files: Sequence[ParquetFile]) -> None:
@@ -122,6 +132,27 @@ def _check_same_columns(location: str, files: Sequence[ParquetFile]) -> None:
             )
     if not sum(file.metadata.num_rows for file in files):
         raise DataError(f"{location} has no rows", found=f"{len(files)} Parquet file(s)")
+
+
+def _check_rows(files: Sequence[ParquetFile], found: int) -> None:
+    """Raise `DataError` where footers claim other numbers of rows than there are."""
+    for file in files:
+        told, groups = file.metadata.num_rows, row_groups([file])
+        counted = sum(file.metadata.row_group(group.number).num_rows for group in groups)
+        if told != counted:
+            raise _lying(file, f"{told} rows", f"{counted} in its row groups")
+    claimed = sum(file.metadata.num_rows for file in files)
+    if claimed != found:
+        raise _lying(files[0], f"{claimed} rows", f"{found} labels")
+
+
+def _lying(file: ParquetFile, claimed: str, found: str) -> DataError:
+    return DataError(
+        f"{file.path} is a damaged Parquet file",
+        expected=claimed,
+        found=found,
+        hint="download it again",
+    )
 
 
 def _columns(schema: Schema) -> str:
@@ -145,8 +176,10 @@ def _holds_images(kind: DataType) -> bool:
     from pyarrow import types
 
     if types.is_struct(kind):
-        return bool({"bytes", "path"} & {field.name for field in kind})
-    return str(kind) in {"binary", "large_binary", "binary_view"}
+        held = {field.name: str(field.type) for field in kind}
+        right = [held[name] in known for name, known in HELD.items() if name in held]
+        return bool(right) and all(right)
+    return str(kind) in HELD["bytes"]
 
 
 def _parts(files: Sequence[ParquetFile]) -> tuple[str, ...] | None:

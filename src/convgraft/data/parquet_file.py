@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,10 +38,27 @@ def open_file(path: Path) -> ParquetFile:
         ) from error
     try:
         with parquet.ParquetFile(path) as file:
-            return ParquetFile(path, file.schema_arrow, file.metadata)
-    except (pa.ArrowException, OSError, ValueError) as error:
+            opened = ParquetFile(path, file.schema_arrow, file.metadata)
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise DataError(
             f"{path} is not a readable Parquet file",
-            found=str(error).splitlines()[0],
+            found=first_line(error),
             hint="download it again; it may be cut short",
         ) from error
+    _check_names(path, opened.schema.names)
+    return opened
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{path} has several columns with one name",
+            expected="columns that can be told apart",
+            found=", ".join(twice[:5]),
+        )
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first; its type where it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

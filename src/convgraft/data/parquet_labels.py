@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -107,6 +108,7 @@ def _numbered(
     if classes is None or array.dtype.kind != "i":
         distinct, numbers = np.unique(array, return_inverse=True)
         return tuple(str(value) for value in distinct.tolist()), numbers.astype(np.int64)
+    _check_distinct(location, name, classes)
     said = array[array != MISSING] if gaps else array
     _check_range(location, name, said, len(classes))
     return classes, array
@@ -138,13 +140,23 @@ def _from_schema(schema: Schema) -> dict[str, tuple[str, ...]]:
             if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
             if feature.get("names") and column in schema.names
         }
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return {}  # another writer's metadata: the columns speak for themselves
 
 
 def _count(location: str, files: Sequence[ParquetFile], column: str) -> int:
     names = class_names(location, files).get(column)
     return len(names) if names else len(whole_column(location, files, column).unique())
+
+
+def _check_distinct(location: str, target: str, names: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{location}: several classes of {target} have one name",
+            expected="names that tell the classes apart",
+            found=", ".join(twice[:5]),
+        )
 
 
 def _check_range(location: str, target: str, labels: NDArray[np.int64], count: int) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convgraft.data.broken import BrokenImage
+from convgraft.data.file_bytes import file_bytes
+from convgraft.data.parquet_file import first_line
 from convgraft.errors import DataError
 
 if TYPE_CHECKING:
@@ -86,10 +88,19 @@ class ParquetRows:
         path, metadata = group.file.path, group.file.metadata
         try:
             with parquet.ParquetFile(path, metadata=metadata, memory_map=True) as file:
-                return file.read_row_group(group.number, columns=[self._column]).column(0)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            found = f"row group {group.number}: {error}"
+                table = file.read_row_group(group.number, columns=[self._column])
+            values = table.column(self._column)
+            values.validate(full=True)
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            found = f"row group {group.number}: {first_line(error)}"
             raise DataError(f"{path} is a damaged Parquet file", found=found) from error
+        if len(values) != (told := metadata.row_group(group.number).num_rows):
+            raise DataError(
+                f"{path} is a damaged Parquet file",
+                expected=f"{told} rows in row group {group.number}",
+                found=str(len(values)),
+            )
+        return values
 
 
 def row_groups(files: Sequence[ParquetFile]) -> tuple[Group, ...]:
@@ -120,4 +131,4 @@ def _beside(parquet: Path, path: str | None, id: str) -> bytes:
     beside = path_beside(parquet, path)
     if beside is None:
         raise BrokenImage(id, f"has a path that leads out of its folder ({path!r})")
-    return beside.read_bytes()
+    return file_bytes(beside, id=id)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convgraft.data.parquet_file import first_line
 from convgraft.errors import DataError
 
 if TYPE_CHECKING:
-    from pyarrow import ChunkedArray
+    from pyarrow import ChunkedArray, DataType
 
     from convgraft.data.parquet_file import ParquetFile
 
@@ -29,13 +30,13 @@ def whole_column(location: str, files: Sequence[ParquetFile], column: str) -> Ch
     for file in files:
         try:
             with parquet.ParquetFile(file.path, metadata=file.metadata) as opened:
-                table = opened.read(columns=[column])
-        except (pa.ArrowException, OSError, ValueError) as error:
+                values = opened.read(columns=[column]).column(column)
+            values.validate(full=True)  # text may be no UTF-8, and a dictionary too short
+            chunks += _plain(values).chunks
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             what = f"{location}: {column} of {file.path.name} cannot be read"
-            raise DataError(what, found=str(error).splitlines()[0]) from error
-        chunks += table.column(0).chunks
-    values = pa.chunked_array(chunks, type=files[0].schema.field(column).type)
-    return _plain(values)
+            raise DataError(what, found=first_line(error)) from error
+    return pa.chunked_array(chunks, type=_value_type(files[0].schema.field(column).type))
 
 
 def present_values(location: str, column: str, values: ChunkedArray) -> NDArray[Any]:
@@ -50,7 +51,7 @@ def present_values(location: str, column: str, values: ChunkedArray) -> NDArray[
     if types.is_null(kind):  # the type of a column without a single value
         return np.empty(0, dtype=np.int64)
     if types.is_integer(kind):
-        return np.array(values.drop_null().to_numpy(), dtype=np.int64)
+        return _whole_numbers(location, column, values)
     if types.is_boolean(kind):
         return np.array(_without_null(values), dtype=np.bool_)
     if str(kind) in {"string", "large_string", "string_view"}:
@@ -63,10 +64,28 @@ def present_values(location: str, column: str, values: ChunkedArray) -> NDArray[
     )
 
 
+def _whole_numbers(location: str, column: str, values: ChunkedArray) -> NDArray[np.int64]:
+    import pyarrow as pa
+
+    try:
+        return np.array(values.drop_null().cast(pa.int64()).to_numpy(), dtype=np.int64)
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"{location}: the column {column} has numbers that are too large",
+            expected="whole numbers below 2^63",
+            found=first_line(error),
+        ) from error
+
+
 def _plain(values: ChunkedArray) -> ChunkedArray:
+    kind = _value_type(values.type)
+    return values if kind == values.type else values.cast(kind)
+
+
+def _value_type(kind: DataType) -> DataType:
     from pyarrow import types
 
-    return values.cast(values.type.value_type) if types.is_dictionary(values.type) else values
+    return kind.value_type if types.is_dictionary(kind) else kind
 
 
 def _without_null(values: ChunkedArray) -> list[Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torchvision.transforms.v2 import functional
 
 from convgraft.data.broken import BrokenImage
-from convgraft.data.decode import decode_array
+from convgraft.data.decode import QUIET, decode_array
 from convgraft.data.imageset import ImageSet
 
 HELD_BYTES = 4 * 2**20  # of decoded images that wait to be resized together
@@ -60,20 +60,21 @@ def read_into(
     broken: dict[int, BrokenImage] = {}
     waiting: dict[tuple[int, ...], dict[int, NDArray[np.uint8]]] = {}
     held = 0
-    for row, index in rows.items():
-        try:
-            array = _array(images.raw(index), size, images.ids[index])
-        except BrokenImage as error:
-            # A fresh one: the caught one keeps the file's bytes alive by its traceback.
-            broken[row] = BrokenImage(error.id, error.reason)
-            if strict:
-                break
-            continue
-        waiting.setdefault(array.shape, {})[row] = array
-        held += array.nbytes
-        if held > HELD_BYTES:
-            _write(canvas, waiting)
-            waiting, held = {}, 0
+    with QUIET:
+        for row, index in rows.items():
+            try:
+                array = _array(images.raw(index), size, images.ids[index])
+            except BrokenImage as error:
+                # A fresh one: the caught one keeps the file's bytes alive by its traceback.
+                broken[row] = BrokenImage(error.id, error.reason)
+                if strict:
+                    break
+                continue
+            waiting.setdefault(array.shape, {})[row] = array
+            held += array.nbytes
+            if held > HELD_BYTES:
+                _write(canvas, waiting)
+                waiting, held = {}, 0
     _write(canvas, waiting)
     return broken
 

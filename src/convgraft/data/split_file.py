@@ -6,13 +6,15 @@ import csv
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
 from convgraft.data.imageset import PARTS, ImageSet
 from convgraft.data.split import Split
 from convgraft.errors import DataError
 
-HEAD = re.compile(r"# convgraft split, seed (\d+), images ([0-9a-f]{64})")
+HEAD = re.compile(r"# convgraft split, seed ([0-9]{1,4000}), images ([0-9a-f]{64})")
 COLUMNS = ["id", "part"]
 # File names need not be valid Unicode; this keeps the odd ones as they are.
 ODD_NAMES = "surrogateescape"
@@ -33,14 +35,21 @@ def write_split(path: Path, images: ImageSet, split: Split) -> None:
             draft = Path(folder) / path.name
             with draft.open("w", encoding="utf-8", errors=ODD_NAMES, newline="") as file:
                 file.write(f"# convgraft split, seed {split.seed}, images {images.fingerprint}\n")
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(COLUMNS)
-                writer.writerows((images.ids[i], part_of[i]) for i in sorted(part_of))
+                _write_rows(file, ((images.ids[i], part_of[i]) for i in sorted(part_of)))
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)
     except OSError as error:
         raise DataError(f"cannot write {path}", found=error.strerror) from error
+
+
+def _write_rows(file: TextIO, rows: Iterable[tuple[str, str]]) -> None:
+    plain = csv.writer(file, lineterminator="\n")
+    plain.writerow(COLUMNS)
+    # Python before 3.13 does not quote a carriage return, and takes it for the end of a line.
+    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        (quoted if "\r" in row[0] else plain).writerow(row)
 
 
 def read_split(path: Path, images: ImageSet) -> Split:
@@ -53,7 +62,7 @@ def read_split(path: Path, images: ImageSet) -> Split:
         with path.open(encoding="utf-8", errors=ODD_NAMES, newline="") as file:
             head = HEAD.fullmatch(file.readline().rstrip("\r\n"))
             rows = list(csv.reader(file))
-    except (OSError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"cannot read the split {path}", found=str(error)) from error
     if head is None or rows[:1] != [COLUMNS]:
         raise DataError(

@@ -41,14 +41,18 @@ def visible(folder: Path) -> tuple[Path, ...]:
 
 def subfolders(folder: Path) -> tuple[Path, ...]:
     """The visible folders directly below a folder, sorted by name."""
-    return tuple(path for path in visible(folder) if path.is_dir())
+    return tuple(path for path in visible(folder) if _is_folder(path))
 
 
 def images_below(root: Path, folder: Path) -> tuple[Found, ...]:
-    """All image files at any depth below `folder`, sorted by id."""
+    """All image files at any depth below `folder`, sorted by id.
+
+    A link to a folder that holds it is not followed, also where that one is above `folder`.
+    """
+    above = {*folder.resolve().parents, *(() if root == folder else (root.resolve(),))}
     found = (
         Found(path.relative_to(root).as_posix(), _size(path))
-        for path in _files(folder, frozenset())
+        for path in _files(folder, frozenset(above))
     )
     return tuple(sorted(found, key=lambda file: file.id))
 
@@ -58,10 +62,17 @@ def _files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
     if real in above:  # a link back to a folder that holds it
         return
     for path in visible(folder):
-        if path.is_dir():
+        if _is_folder(path):
             yield from _files(path, above | {real})
         elif is_image(path.name):
             yield path
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # its folder may be listed and not entered: reading it reports a broken image
+        return False
 
 
 def _size(path: Path) -> int:

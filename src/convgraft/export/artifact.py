@@ -6,6 +6,7 @@
     metrics.json        what was measured, and how the run was made
     split.csv           which image was in which part
     card.md             the same for people
+    SHA256SUMS          checksums of the others, so that a damaged one is no other network
 
 No pickle anywhere.
 """
@@ -13,7 +14,7 @@ No pickle anywhere.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from convgraft.cache.on_disk import make_folder, sync_folder
 from convgraft.compose import Composite, compose, open_sources
 from convgraft.compose.nested import RUN_FILES
 from convgraft.errors import ArtifactError, PlanError
+from convgraft.export.checksums import CHECKSUMS, check_files, write_checksums
 from convgraft.export.contents import check_labels, read_labels, read_notes, read_object
 from convgraft.export.files import write_json, write_text, write_whole
+from convgraft.export.foreign import check_asked, check_size
+from convgraft.export.stored_weights import Weights
 from convgraft.plan import Plan, plan_to_yaml, read_plan
 from convgraft.sources import Source, source
 
 WEIGHTS, PLAN, LABELS, METRICS = RUN_FILES
 CARD, SPLIT = "card.md", "split.csv"
+CHECKED = (*RUN_FILES, SPLIT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,14 +90,25 @@ def save(
             empty name, are left out.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / METRICS).unlink(missing_ok=True)
+    make_folder(folder)
+    for name in (METRICS, CHECKSUMS):
+        (folder / name).unlink(missing_ok=True)
+    sync_folder(folder)
     _save_weights(folder / WEIGHTS, composite)
     write_text(folder / PLAN, plan_to_yaml(composite.complete_plan))
     write_json(folder / LABELS, {"classes": list(labels), **_other_labels(composite, columns)})
     write_text(folder / CARD, card or f"# {folder.name}\n")
     write_json(folder / METRICS, dict(metrics or {}))
+    write_checksums(folder, CHECKED)
     return folder
+
+
+def change_notes(folder: Path, metrics: Mapping[str, Any], card: str) -> None:
+    """Write other metrics and another card into an artifact whose network stays as it is."""
+    (folder / CHECKSUMS).unlink(missing_ok=True)
+    write_text(folder / CARD, card)
+    write_json(folder / METRICS, dict(metrics))
+    write_checksums(folder, CHECKED)
 
 
 def _other_labels(
@@ -155,9 +172,10 @@ def load(
     folder = Path(folder)
     plan = _read_plan(folder)
     given = dict(modules or {})
-    _check_sources(plan, given, trust_python, folder)
+    check_asked(plan, folder, given=given, trust_python=trust_python)
     labels, metrics = read_labels(folder / LABELS), read_object(folder / METRICS)
-    state, metadata = _read_weights(folder / WEIGHTS)
+    weights = Weights(folder / WEIGHTS)
+    metadata = weights.metadata
     if metadata.get("convgraft_plan") != plan.hash:
         raise ArtifactError(
             f'"{folder}": {PLAN} and {WEIGHTS} do not belong together',
@@ -165,9 +183,11 @@ def load(
             found=plan.hash,
         )
     held = read_notes(metadata, folder / WEIGHTS)
-    composite = compose(plan, _open(plan, given, folder))
+    composite = _compose(plan, _open(plan, given, folder, trust_python), folder)
     check_labels(labels, composite, folder / LABELS)
-    _load_state(composite, state, folder)
+    state = weights.checked(composite)
+    check_files(folder)
+    composite.load_state_dict(state)
     composite = composite.holding(held).eval() if held else composite.eval()
     return Run(folder, composite, labels.classes, metrics, labels.columns)
 
@@ -183,34 +203,14 @@ def _read_plan(folder: Path) -> Plan:
             found=f"no {', no '.join(missing)}",
             hint="run the fit again: it goes on where it stopped",
         )
+    for name in (PLAN, LABELS, METRICS, CHECKSUMS):
+        check_size(folder / name)
     return read_plan(folder / PLAN)
 
 
-def _check_sources(
-    plan: Plan, modules: Mapping[str, nn.Module], trust_python: bool, folder: Path
-) -> None:
-    """Refuse to run code that the user did not name, and ask for modules that no name can find.
-
-    Sources of runs within the run, `x.a`, are looked at too; those can only be named.
-    """
-    for path, ref in plan.all_sources():
-        own = "." not in path
-        if ref.plan is not None or (own and path in modules):
-            continue
-        if ref.network.startswith("python:") and not trust_python:
-            raise ArtifactError(
-                f'"{folder}" wants to run Python code: source "{path}" is {ref.network}',
-                hint="--trust-python, or load(folder, trust_python=True), if you trust it",
-            )
-        if ref.network.startswith("module:"):
-            given = f'convgraft.load(folder, modules={{"{path}": module}})'
-            raise ArtifactError(
-                f'source "{path}" was made from an nn.Module in Python ({ref.network})',
-                hint=given if own else "a factory: python:package.module:factory",
-            )
-
-
-def _open(plan: Plan, modules: Mapping[str, nn.Module], folder: Path) -> dict[str, Source]:
+def _open(
+    plan: Plan, modules: Mapping[str, nn.Module], folder: Path, trust_python: bool
+) -> dict[str, Source]:
     """The sources' architectures, without the weights that the plan names."""
     given = {
         ref.name: source(modules[ref.name], mean=ref.mean, std=ref.std, size=ref.size)
@@ -219,31 +219,14 @@ def _open(plan: Plan, modules: Mapping[str, nn.Module], folder: Path) -> dict[st
     }
     named = Plan(plan.image_size, tuple(ref for ref in plan.sources if ref.name not in given))
     try:
-        # whether Python code may run has been decided by now
-        return {**given, **open_sources(named, bare=True, trust_python=True)}
+        return {**given, **open_sources(named, bare=True, trust_python=trust_python)}
     except PlanError as error:
         raise ArtifactError(f'"{folder}" cannot be rebuilt: {error}') from error
 
 
-def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
-
+def _compose(plan: Plan, opened: Mapping[str, Source], folder: Path) -> Composite:
+    """The network of a plan whose sources are open, or an ArtifactError that names the folder."""
     try:
-        with safe_open(path, framework="pt") as file:
-            names = file.keys()
-            return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ArtifactError(f'"{path}" cannot be read', found=str(error)) from error
-
-
-def _load_state(composite: Composite, state: Mapping[str, Tensor], folder: Path) -> None:
-    own = composite.state_dict()
-    kinds = {name: (one.shape, one.dtype) for name, one in state.items()}
-    differing = [n for n, one in own.items() if kinds.get(n, ()) != (one.shape, one.dtype)]
-    found: Collection[str] = {*(own.keys() ^ state.keys()), *differing}
-    if found:
-        raise ArtifactError(
-            f'"{folder}": the weights are not of the plan',
-            found=f"{len(found)} tensors differ, e.g. {sorted(found)[0]}",
-        )
-    composite.load_state_dict(dict(state))
+        return compose(plan, opened)
+    except PlanError as error:
+        raise ArtifactError(f'"{folder}" cannot be rebuilt: {error}') from error

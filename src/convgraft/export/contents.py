@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from convgraft.compose import Composite
 from convgraft.errors import ArtifactError
+from convgraft.plan.shown import shown
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_HALF_LETTER = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True)
@@ -24,11 +29,18 @@ class Labels:
 def read_object(file: Path) -> dict[str, Any]:
     """A JSON object; raises ArtifactError for anything else."""
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        data = json.loads(text)
+        if _HALF_LETTER.search(text):  # it may be half of a letter, which nothing can write
+            json.dumps(data, ensure_ascii=False).encode()
     except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f'"{file}" cannot be read', found=str(error)) from error
+        raise ArtifactError(
+            f'"{file}" cannot be read', found=str(error), hint="a whole copy of the run"
+        ) from error
     if not isinstance(data, dict):
-        raise ArtifactError(f'"{file}" cannot be read', expected="a JSON object")
+        raise ArtifactError(
+            f'"{file}" cannot be read', expected="a JSON object", hint="a whole copy of the run"
+        )
     return data
 
 
@@ -38,11 +50,26 @@ def read_labels(file: Path) -> Labels:
     classes, columns = told.get("classes", []), told.get("columns", {})
     others = columns.values() if isinstance(columns, dict) else (None,)
     if not (are_texts(classes) and all(map(are_texts, others))):
-        raise ArtifactError(f'"{file}" holds no labels', expected='{"classes": ["NAME", ...]}')
+        raise ArtifactError(
+            f'"{file}" holds no labels',
+            expected='{"classes": ["NAME", ...]}',
+            hint="a whole copy of the run",
+        )
     for names in (classes, *others):
         if twice := [name for name, count in Counter(names).items() if count > 1]:
-            raise ArtifactError(f'"{file}" has the class "{twice[0]}" twice')
-    return Labels(tuple(classes), {name: tuple(names) for name, names in columns.items()})
+            raise ArtifactError(
+                f'"{file}" has the class "{shown(twice[0])}" twice', expected="every name once"
+            )
+    return Labels(plain_names(classes), {name: plain_names(columns[name]) for name in columns})
+
+
+def plain_names(names: Iterable[str]) -> tuple[str, ...]:
+    r"""Class names as any terminal can show them: control characters come as escapes.
+
+    >>> plain_names(["a\x1b[2J", "b"])
+    ('a\\x1b[2J', 'b')
+    """
+    return tuple(_CONTROL.sub(lambda match: ascii(match[0])[1:-1], name) for name in names)
 
 
 def check_labels(labels: Labels, composite: Composite, file: Path) -> None:
@@ -50,7 +77,10 @@ def check_labels(labels: Labels, composite: Composite, file: Path) -> None:
     plan = composite.plan
     answered = {plan.column(name): name for name in plan.answers}
     if unknown := [column for column in labels.columns if column not in answered]:
-        raise ArtifactError(f'"{file}" has a label column that no answer is about: {unknown[0]}')
+        raise ArtifactError(
+            f'"{file}" has a label column that no answer is about: {shown(unknown[0])}',
+            expected=", ".join(filter(None, answered)) or "no columns",
+        )
     named = {column: (answered[column], names) for column, names in labels.columns.items()}
     named[""] = (plan.answer, labels.classes)
     for answer, names in named.values():
@@ -80,7 +110,9 @@ def read_notes(metadata: Mapping[str, str], file: Path) -> tuple[str, ...]:
         held, sources = None, None
     notes = sources.values() if isinstance(sources, dict) else (None,)
     if not (are_texts(held) and all(isinstance(note, dict) for note in notes)):
-        raise ArtifactError(f'"{file}" has notes that convgraft did not write')
+        raise ArtifactError(
+            f'"{file}" has notes that convgraft did not write', hint="a whole copy of the run"
+        )
     return tuple(held)
 
 

@@ -26,6 +26,9 @@ from pathlib import Path
 import convgraft
 from convgraft.errors import ArtifactError
 from convgraft.export.artifact import CARD, WEIGHTS, Run
+from convgraft.export.contents import are_texts, plain_names
+from convgraft.export.deployed import LAYOUTS
+from convgraft.export.foreign import MAX_SIDE
 
 JSON_FIELDS = ("labels", "columns")
 
@@ -89,17 +92,35 @@ def read_facts(texts: Mapping[str, str], *, name: str = "the file") -> Facts:
     try:
         loaded = {key: json.loads(texts[key]) for key in JSON_FIELDS}
         plain = {f.name: texts[f.name] for f in fields(Facts) if f.name not in JSON_FIELDS}
-        return Facts(
+        facts = Facts(
             **{**plain, "image_size": int(plain["image_size"])},
-            labels=tuple(loaded["labels"]),
-            columns={column: tuple(names) for column, names in loaded["columns"].items()},
+            labels=_names(loaded["labels"]),
+            columns={column: _names(names) for column, names in loaded["columns"].items()},
         )
-    except (KeyError, ValueError, AttributeError, TypeError) as error:
+        _check(facts)
+    except (KeyError, ValueError, AttributeError, TypeError, RecursionError) as error:
         raise ArtifactError(
             f"{name} does not say what it is",
             expected="a file that convgraft export wrote",
             found=f"no {error.args[0]}" if isinstance(error, KeyError) else str(error),
+            hint="convgraft export RUN",
         ) from error
+    return facts
+
+
+def _names(values: object) -> tuple[str, ...]:
+    """Class names, each once; raises ValueError for anything else."""
+    if not are_texts(values) or len(set(values)) != len(values):
+        raise ValueError(f"labels that are not names, each once: {str(values)[:60]}")
+    "".join(values).encode()  # half of a letter cannot be written
+    return plain_names(values)
+
+
+def _check(facts: Facts) -> None:
+    if not 1 <= facts.image_size <= MAX_SIDE:
+        raise ValueError(f"images with a side of {facts.image_size}")
+    if facts.layout not in LAYOUTS:
+        raise ValueError(f"images in the layout {facts.layout[:60]}")
 
 
 def weights_hash(folder: Path) -> str:

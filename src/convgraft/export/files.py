@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from convgraft.cache.on_disk import put_in_place
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -17,9 +18,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     mode = part.stat().st_mode  # as the user's mask has it; some libraries keep files to one user
     write(part)
     part.chmod(stat.S_IMODE(mode))
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    part.replace(path)
+    put_in_place(part, path)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from convgraft.compose import compose, source_ref
-from convgraft.errors import UsageError
+from convgraft.errors import RunError, UsageError
 from convgraft.match.all_pairs import AllPairs
 from convgraft.match.grids import Shape
 from convgraft.match.moments import PairMoments
@@ -123,6 +123,7 @@ def match_taps(
 
     Raises:
         UsageError: for too few images, or no taps.
+        RunError: where a tap gives numbers that are not finite.
     """
     if len(images) < LEAST_IMAGES:
         raise UsageError(
@@ -141,12 +142,23 @@ def match_taps(
         numbers = torch.arange(start, min(start + BATCH, len(images)))
         out = numbers % HELD_OUT == HELD_OUT - 1
         one, other = run(images[torch.cat([numbers[~out], numbers[out]])])
+        _check_finite([*left_taps, *right_taps], [*one, *other])
         border = int((~out).sum())
         for moments, part in ((fitted, slice(border)), (held, slice(border, None))):
             moments.add([v[part] for v in one], [v[part] for v in other])
         if on_progress:
             on_progress(start + len(numbers), len(images))
     return Matching(tuple(left_taps), tuple(right_taps), len(images), positions, fitted, held)
+
+
+def _check_finite(taps: Sequence[Tap], values: Sequence[Tensor]) -> None:
+    for tap, value in zip(taps, values, strict=True):
+        if not value.isfinite().all():
+            raise RunError(
+                f'the tap "{tap.name}" gives numbers that are infinite or none',
+                expected="finite values, to compare layers by",
+                hint="--taps that leave it out, or a look at the weights of that network",
+            )
 
 
 def _check_size(left: Sequence[Shape], right: Sequence[Shape]) -> None:

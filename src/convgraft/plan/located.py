@@ -1,7 +1,6 @@
 """YAML whose every value knows its line and column, so that an error can say where.
 
-Only plain data: no tags, no Python objects, no aliases. All problems are collected and reported
-together.
+All problems are collected and reported together.
 """
 
 from __future__ import annotations
@@ -12,50 +11,13 @@ from typing import Any, TypeVar
 import yaml
 
 from convgraft.errors import PlanError, Problem, near_miss
+from convgraft.plan.plain_yaml import read_yaml
+from convgraft.plan.shown import shown
+
+__all__ = ["Located", "read_yaml", "write_yaml"]
 
 Value = TypeVar("Value")
-MAX_BYTES = 1_000_000
-MAX_DEPTH = 50  # a plan within a plan takes three
-
-
-def read_yaml(text: str, name: str) -> yaml.Node:
-    """The document's root node; raises PlanError with line and column for text that is not YAML."""
-    if len(text) > MAX_BYTES:
-        raise PlanError(
-            [Problem(name, "the file is too large for a plan", f"<= {MAX_BYTES} bytes")]
-        )
-    try:
-        _refuse_excess(text, name)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise PlanError(
-            [Problem(where, f"this is not YAML: {error.problem}")], name=name
-        ) from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise PlanError([Problem(name, "this is not YAML", found=str(error))], name=name) from error
-    if node is None:
-        raise PlanError([Problem(f"{name}:1:1", "the file is empty")], name=name)
-    return node
-
-
-def _refuse_excess(text: str, name: str) -> None:
-    """Aliases can blow a small file up, and deep nesting the stack; plans need neither."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        mark = event.start_mark
-        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        if isinstance(event, yaml.AliasEvent):
-            raise PlanError([Problem(where, "aliases (*name) are not allowed here")], name=name)
-        if getattr(event, "tag", None) is not None:
-            raise PlanError([Problem(where, f"tags are not allowed here: {event.tag}")], name=name)
-        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-            depth += 1
-        if isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            depth -= 1
-        if depth > MAX_DEPTH:
-            raise PlanError([Problem(where, "this is nested too deeply")], name=name)
+MAX_PROBLEMS = 100  # told at once; a file with more of them is no plan
 
 
 class Located:
@@ -70,8 +32,11 @@ class Located:
         return f"{self.name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
 
     def complain(self, node: yaml.Node, what: str, **details: str | None) -> None:
-        """Note a problem at a node."""
-        self.problems.append(Problem(self.where(node), what, **details))
+        """Note a problem at a node; raises PlanError where there are too many of them."""
+        told = {key: shown(text) if text else text for key, text in details.items()}
+        self.problems.append(Problem(self.where(node), shown(what), **told))
+        if len(self.problems) >= MAX_PROBLEMS:
+            self.finish()
 
     def fields(
         self, node: yaml.Node, known: Sequence[str], required: Sequence[str] = ()
@@ -82,9 +47,9 @@ class Located:
             if key not in known:
                 self.complain(
                     key_node,
-                    f'"{key}" is not known here',
+                    f'"{shown(key)}" is not known here',
                     expected=", ".join(known),
-                    hint=near_miss(key, known),
+                    hint=near_miss(shown(key), known),
                 )
         for key in required:
             if key not in entries or _is_null(entries[key][1]):
@@ -102,7 +67,7 @@ class Located:
             if not key:
                 self.complain(key_node, "a key must be a word")
             elif key in entries:
-                self.complain(key_node, f'"{key}" stands here twice')
+                self.complain(key_node, f'"{shown(key)}" stands here twice')
             else:
                 entries[key] = (key_node, value)
         return entries

@@ -9,6 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from convgraft.errors import PlanError, Problem
+from convgraft.plan.plain_yaml import MAX_BYTES
+from convgraft.plan.reading import finite, word
+from convgraft.plan.shown import shown
 from convgraft.plan.values import Head, Plan, SourceRef, TapRef, Wire
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"'  # as JSON writes text
@@ -17,11 +20,16 @@ _OPTIONS = rf'((?: [^\s=]+=(?:{_QUOTED}|[^\s"]\S*))*)'
 _IMAGE = re.compile(r"image (\d+)")
 _SOURCE = re.compile(rf"source (\S+) = ({_QUOTED}|\S+){_OPTIONS}")
 _WIRE = re.compile(rf"wire (.+?) -> (\S+){_OPTIONS}")
-_HEAD = re.compile(rf"head (\S+) = (\w+)\((.*?)\){_OPTIONS}")
+_HEAD = re.compile(rf"head (\S+) = (\w+)\(([^()]*)\){_OPTIONS}")
+_MAX_PROBLEMS = 100
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # what no name of a file or network can hold
 
 
 def _unquoted(text: str) -> str:
-    return json.loads(text) if text.startswith('"') else text
+    said = json.loads(text) if text.startswith('"') else text
+    if _NO_TEXT.search(said):
+        raise ValueError(f"{said!a} is no text")
+    return said
 
 
 def parse_plan(text: str, *, name: str = "the plan") -> Plan:
@@ -29,6 +37,8 @@ def parse_plan(text: str, *, name: str = "the plan") -> Plan:
 
     Empty lines and lines that begin with # are ignored.
     """
+    if len(text) > MAX_BYTES:
+        raise PlanError([Problem(name, "this is too large for a plan", f"<= {MAX_BYTES} bytes")])
     parts: dict[str, list[Any]] = {"image": [], "source": [], "wire": [], "head": []}
     problems: list[Problem] = []
     for number, line in enumerate(text.split("\n"), start=1):
@@ -39,10 +49,12 @@ def parse_plan(text: str, *, name: str = "the plan") -> Plan:
             kind, value = _parse_line(stripped)
             parts[kind].append(value)
         except ValueError as error:
-            problems.append(Problem(f"{name}:{number}", str(error), found=stripped))
+            problems.append(Problem(f"{name}:{number}", shown(str(error)), found=shown(stripped)))
         except PlanError as error:  # of a plan within the plan
             inner = (replace(p, where=f"{name}:{number}: {p.where}") for p in error.problems)
             problems.extend(inner)
+        if len(problems) >= _MAX_PROBLEMS:
+            raise PlanError(problems, name=name)
     if len(parts["image"]) != 1:
         problems.append(Problem(name, "a plan has one line with its image size", "image 224"))
     if problems:
@@ -81,12 +93,14 @@ def _parse_options(text: str, readers: Mapping[str, Callable[[str], Any]]) -> di
     for key, value in re.findall(_OPTION, text):
         if key not in readers:
             raise ValueError(f'"{key}" is not one of {", ".join(readers)}')
+        if key in options:
+            raise ValueError(f'"{key}" stands here twice')
         options[key] = readers[key](_unquoted(value))
     return options
 
 
 def _floats(text: str) -> tuple[float, ...]:
-    return tuple(map(float, text.split(",")))
+    return tuple(map(finite, text.split(",")))
 
 
 def _ints(text: str) -> tuple[int, ...]:
@@ -104,12 +118,12 @@ _SOURCE_OPTIONS: Mapping[str, Callable[[str], Any]] = {
     "size": int,
     "plan": _nested,
 }
-_WIRE_OPTIONS = {"join": str, "adapter": str, "start": str}
+_WIRE_OPTIONS = {"join": word, "adapter": word, "start": word}
 _HEAD_OPTIONS = {
     "classes": int,
     "hidden": _ints,
-    "dropout": float,
-    "fusion": str,
+    "dropout": finite,
+    "fusion": word,
     "column": str,
 }
 _PARSERS: Mapping[str, tuple[re.Pattern[str], Callable[..., Any]]] = {

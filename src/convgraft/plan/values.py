@@ -19,6 +19,7 @@ from typing import Any
 HEADS_OWNER = "heads"
 LEARNED_HEADS = ("linear", "ridge", "mlp", "side")
 LABELLED_HEADS = (*LEARNED_HEADS, "identity")
+_NOT_IN_TAPS = re.compile(r"[\s,()]")  # what the text form tells taps apart by
 
 
 @dataclass(frozen=True, order=True)
@@ -35,7 +36,7 @@ class TapRef:
     def parse(cls, text: str) -> TapRef:
         """Read `SOURCE:TAP`; raises ValueError where it is not of that form."""
         source, colon, tap = text.strip().partition(":")
-        if not (source and colon and tap):
+        if not (source and colon and tap) or _NOT_IN_TAPS.search(source + tap):
             raise ValueError(f'"{text}" is not of the form SOURCE:TAP')
         return cls(source, tap)
 
@@ -230,7 +231,7 @@ def _quoted(text: str) -> str:
 
 
 def _options(pairs: Iterable[tuple[str, Any]]) -> str:
-    return "".join(f" {key}={value}" for key, value in pairs if value not in (None, "", 0.0))
+    return "".join(f" {key}={value}" for key, value in pairs if value not in (None, ""))
 
 
 def _list(numbers: Iterable[float] | None) -> str:
@@ -245,7 +246,8 @@ def _source_options(ref: SourceRef) -> str:
 
 
 def _head_options(head: Head) -> str:
-    values = {"classes": head.classes, "hidden": _list(head.hidden), "dropout": head.dropout}
+    dropout = head.dropout or None
+    values = {"classes": head.classes, "hidden": _list(head.hidden), "dropout": dropout}
     fusion = None if head.fusion == "concat" else head.fusion
     column = _quoted(head.column) if head.column else None
     return _options({**values, "fusion": fusion, "column": column}.items())

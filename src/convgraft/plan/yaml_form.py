@@ -13,13 +13,15 @@ heads:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from convgraft.errors import UsageError
 from convgraft.plan.located import Located, read_yaml, write_yaml
+from convgraft.plan.plain_yaml import read_text
+from convgraft.plan.reading import count, finite, kind, word
 from convgraft.plan.values import Head, Plan, SourceRef, TapRef, Wire
 
 FORMAT = 1
@@ -69,17 +71,13 @@ def _head_data(head: Head) -> dict[str, Any]:
         "fusion": head.fusion if head.fusion != "concat" else "",
         "column": head.column,
     }
-    return {key: value for key, value in data.items() if value}
+    return {key: value for key, value in data.items() if value or key == "from"}
 
 
 def read_plan(path: str | Path) -> Plan:
     """The plan in a YAML file; raises PlanError, or UsageError where the file cannot be read."""
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f'the plan "{path}" cannot be read', found=str(error)) from error
-    return plan_from_yaml(text, name=path.name)
+    return plan_from_yaml(read_text(path, f'the plan "{path}"'), name=path.name)
 
 
 def plan_from_yaml(text: str, *, name: str = "plan") -> Plan:
@@ -98,7 +96,7 @@ def _read_plan(reader: Located, node: yaml.Node) -> Plan:
     if version != FORMAT:
         reader.complain(fields["convgraft"], f"plans of format {version} are not known here")
     return Plan(
-        reader.scalar(fields.get("image_size"), int, "a number of pixels", 0),
+        reader.scalar(fields.get("image_size"), count, "a number of pixels", 0),
         _read_sources(reader, fields.get("sources")),
         _read_wires(reader, fields.get("wires")),
         _read_heads(reader, fields.get("heads")),
@@ -106,8 +104,16 @@ def _read_plan(reader: Located, node: yaml.Node) -> Plan:
 
 
 def _read_sources(reader: Located, node: yaml.Node | None) -> tuple[SourceRef, ...]:
+    return tuple(_read_source(reader, name, value) for name, value in _named(reader, node))
+
+
+def _named(reader: Located, node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node]]:
+    """The entries of a mapping whose keys are names."""
     entries = reader.entries(node) if node is not None else {}
-    return tuple(_read_source(reader, name, value) for name, (_, value) in entries.items())
+    for name, (key, value) in entries.items():
+        if any(character.isspace() for character in name):
+            reader.complain(key, f'"{name}" is no name', expected="a word without spaces")
+        yield name, value
 
 
 def _read_source(reader: Located, name: str, node: yaml.Node) -> SourceRef:
@@ -120,10 +126,10 @@ def _read_source(reader: Located, name: str, node: yaml.Node) -> SourceRef:
     return SourceRef(
         name,
         reader.scalar(fields.get("network"), str, "ARCH[@WEIGHTS]", ""),
-        reader.scalar(fields.get("classes"), int, "a number of classes", None),
-        reader.numbers(fields.get("mean"), float, "a number") or None,
-        reader.numbers(fields.get("std"), float, "a number") or None,
-        reader.scalar(fields.get("size"), int, "a number of pixels", None),
+        reader.scalar(fields.get("classes"), count, "a number of classes", None),
+        reader.numbers(fields.get("mean"), finite, "a number") or None,
+        reader.numbers(fields.get("std"), finite, "a number") or None,
+        reader.scalar(fields.get("size"), count, "a number of pixels", None),
         _read_plan(reader, fields["plan"]) if "plan" in fields else None,
     )
 
@@ -137,19 +143,21 @@ def _read_wire(reader: Located, node: yaml.Node) -> Wire:
     known = ("from", "to", "join", "adapter", "start")
     fields = reader.fields(node, known, required=("from", "to"))
     nowhere = TapRef("", "")
+    begins = fields.get("from")
+    if isinstance(begins, yaml.SequenceNode) and not begins.value:
+        reader.complain(begins, "a wire begins at one tap or more", found="none")
     return Wire(
-        reader.numbers(fields.get("from"), TapRef.parse, "SOURCE:TAP"),
+        reader.numbers(begins, TapRef.parse, "SOURCE:TAP"),
         reader.scalar(fields.get("to"), TapRef.parse, "SOURCE:TAP", nowhere),
         **{
-            key: reader.scalar(fields.get(key), str, "a word", default)
+            key: reader.scalar(fields.get(key), word, "a word", default)
             for key, default in (("join", "add"), ("adapter", "conv1x1"), ("start", "zero"))
         },
     )
 
 
 def _read_heads(reader: Located, node: yaml.Node | None) -> tuple[Head, ...]:
-    entries = reader.entries(node) if node is not None else {}
-    return tuple(_read_head(reader, name, value) for name, (_, value) in entries.items())
+    return tuple(_read_head(reader, name, value) for name, value in _named(reader, node))
 
 
 def _read_head(reader: Located, name: str, node: yaml.Node) -> Head:
@@ -157,11 +165,11 @@ def _read_head(reader: Located, name: str, node: yaml.Node) -> Head:
     fields = reader.fields(node, known, required=("kind", "from"))
     return Head(
         name,
-        reader.scalar(fields.get("kind"), str, "a kind of head", ""),
+        reader.scalar(fields.get("kind"), kind, "a kind of head", ""),
         reader.numbers(fields.get("from"), TapRef.parse, "SOURCE:TAP"),
-        reader.scalar(fields.get("classes"), int, "a number of classes", None),
-        reader.numbers(fields.get("hidden"), int, "a width"),
-        reader.scalar(fields.get("dropout"), float, "a share", 0.0),
-        reader.scalar(fields.get("fusion"), str, "a way to fuse", "concat"),
+        reader.scalar(fields.get("classes"), count, "a number of classes", None),
+        reader.numbers(fields.get("hidden"), count, "a width"),
+        reader.scalar(fields.get("dropout"), finite, "a share", 0.0),
+        reader.scalar(fields.get("fusion"), word, "a way to fuse", "concat"),
         reader.scalar(fields.get("column"), str, "a label column", ""),
     )

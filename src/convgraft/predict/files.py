@@ -104,5 +104,12 @@ def _entries(folder: str) -> list[str]:
     """Names of the visible images, and with a `/` after them of the visible folders, sorted."""
     with os.scandir(folder) as found:
         visible = (entry for entry in found if not entry.name.startswith("."))
-        names = (f"{e.name}/" if e.is_dir() else e.name for e in visible)
+        names = (f"{e.name}/" if _is_folder(e) else e.name for e in visible)
         return sorted(name for name in names if name.endswith("/") or is_image(name))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself
+        return False

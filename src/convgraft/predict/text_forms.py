@@ -93,7 +93,13 @@ def _cells(column: Any) -> list[str | float | None]:
 
 def _csv(rows: Any) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    plain = csv.writer(text, lineterminator="\n")
+    # Python before 3.13 does not quote a carriage return, and takes it for the end of a line.
+    quoted = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        (quoted if any("\r" in cell for cell in row if isinstance(cell, str)) else plain).writerow(
+            row
+        )
     return text.getvalue()
 
 

@@ -16,6 +16,7 @@ from convgraft.errors import RunError
 from convgraft.export import load
 from convgraft.export.facts import weights_hash
 from convgraft.export.optimized import noise, optimized
+from convgraft.predict.halving import in_halves
 
 BATCH = 32  # images at once that it is made fast for; any other number is right too
 
@@ -51,9 +52,12 @@ class TorchEngine:
         with self._on_threads():
             self._network = _fast(run.composite) if prepare else run.composite
 
-    @torch.inference_mode()
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Images, uint8 [N, 3, size, size], to probabilities [N, classes]."""
+        return in_halves(self._ask, images)
+
+    @torch.inference_mode()
+    def _ask(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         with self._on_threads():
             logits = self._network(torch.from_numpy(images))[self._answer]
             return logits.float().softmax(1).numpy()

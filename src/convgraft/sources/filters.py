@@ -23,6 +23,7 @@ from convgraft.errors import SourceError, near_miss
 from convgraft.sources.kernels import KERNELS, Option
 
 COLOURS = 3
+MAX_NUMBERS = 20_000_000  # in the kernels of a bank
 _NEXT_FILTER = re.compile(r"\+(?=[A-Za-z_]\w*(?:[:+]|$))")  # a path may hold a + of its own
 _NEXT_OPTION = re.compile(r",(?=\s*\w+=)")
 
@@ -90,7 +91,19 @@ def build_filters(text: str) -> FilterBank:
     >>> build_filters("gaussian:size=7+sobel").filter.weight.shape
     torch.Size([9, 1, 7, 7])
     """
-    return FilterBank([_read_filter(part) for part in _NEXT_FILTER.split(text)])
+    kernels: list[Tensor] = []
+    for part in _NEXT_FILTER.split(text):
+        kernels.append(_read_filter(part))
+        # filled up to the largest, over three colours
+        numbers = COLOURS**2 * sum(map(len, kernels)) * max(k.shape[-1] for k in kernels) ** 2
+        if numbers > MAX_NUMBERS:
+            raise SourceError(
+                f"filters/{part} makes the bank too large",
+                expected=f"<= {MAX_NUMBERS:,} numbers in all kernels",
+                found=f"{numbers:,}",
+                hint="fewer filters, or smaller ones",
+            )
+    return FilterBank(kernels)
 
 
 def _read_filter(text: str) -> Tensor:
@@ -108,6 +121,9 @@ def _read_filter(text: str) -> Tensor:
         if key not in kind.options or key in given:
             raise _unknown_option(name, key, twice=key in given)
         given[key] = _read_option(f"{name}:{key}", value, kind.options[key])
+    count = max(int(given.get(key, 1)) for key in ("orientations", "channels"))
+    if count * COLOURS * int(given.get("size", 1)) ** 2 > MAX_NUMBERS:
+        raise SourceError(f"filters/{text} is too large", hint="fewer filters, or smaller ones")
     kernels = kind.make(**given)
     if not kernels.isfinite().all():
         raise SourceError(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from convgraft.errors import SourceError, near_miss
 
+MAX_BYTES = 64_000_000
 SHAPES = "one kernel [k, k], several [n, k, k], or several over three colours [n, 3, k, k], k odd"
 
 
@@ -38,12 +39,27 @@ def read_kernels(file: str = "") -> Tensor:
             hint=near_miss(path.name, siblings),
         )
     try:
+        _refuse_large(path)
         kernels = _READERS[path.suffix](path)
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    # damaged archives, headers and numbers: these errors share no class but this one
+    except Exception as error:
         raise SourceError(
-            f'the kernels in "{file}" cannot be read', expected=SHAPES, found=str(error)
+            f'the kernels in "{file}" cannot be read',
+            expected=SHAPES,
+            found=str(error) or type(error).__name__,
+            hint="numpy.save of an array of numbers",
         ) from error
     return _checked(kernels, file)
+
+
+def _refuse_large(path: Path) -> None:
+    """Raise ValueError for a file that is, or unpacks to, more than kernels can be."""
+    size = path.stat().st_size
+    if path.suffix == ".npz":
+        with zipfile.ZipFile(path) as archive:
+            size = max(size, sum(one.file_size for one in archive.infolist()))
+    if size > MAX_BYTES:
+        raise ValueError(f"{size:,} bytes, where kernels take {MAX_BYTES:,} at most")
 
 
 def _checked(kernels: Tensor, file: str) -> Tensor:
@@ -60,6 +76,8 @@ def _checked(kernels: Tensor, file: str) -> Tensor:
 
 def _read_numpy(path: Path) -> Tensor:
     """A `.npy` file, or a `.npz` file of one array."""
+    if path.suffix == ".npy":  # mapped: a header that promises more than follows is refused
+        return torch.tensor(np.load(path, "r", allow_pickle=False).astype(np.float64))
     with path.open("rb") as file:
         loaded = np.load(file, allow_pickle=False)
         arrays = dict(loaded) if isinstance(loaded, np.lib.npyio.NpzFile) else {"": loaded}

@@ -148,7 +148,7 @@ class KernelKind:
 
 
 def _where(read: Callable[[str], float], holds: Callable[[float], bool]) -> Callable[[str], float]:
-    """Read a number that must be finite and hold to a condition."""
+    """Read a number that must be finite and hold to a condition; raises ValueError."""
 
     def checked(text: str) -> float:
         number = read(text)
@@ -159,12 +159,19 @@ def _where(read: Callable[[str], float], holds: Callable[[float], bool]) -> Call
     return checked
 
 
-_ODD = Option(_where(int, lambda n: n >= 1 and n % 2 == 1), "an odd number of pixels, e.g. 5")
-_WIDE = Option(_where(int, lambda n: n >= 3 and n % 2 == 1), "an odd number of pixels from 3")
+MAX_SIZE, MAX_COUNT = 255, 4_096  # a plan of one line should not fill the memory
+_ODD = Option(
+    _where(int, lambda n: 1 <= n <= MAX_SIZE and n % 2 == 1),
+    f"an odd number of pixels, e.g. 5, <= {MAX_SIZE}",
+)
+_WIDE = Option(
+    _where(int, lambda n: 3 <= n <= MAX_SIZE and n % 2 == 1),
+    f"an odd number of pixels from 3 to {MAX_SIZE}",
+)
 _ABOVE = Option(_where(float, lambda n: n > 0), "a number above 0")
 _WAVE = Option(_where(float, lambda n: n >= 2), "a number of pixels from 2")
 _ANY = Option(_where(float, lambda n: True), "a number")
-_COUNT = Option(_where(int, lambda n: n >= 1), "a whole number from 1")
+_COUNT = Option(_where(int, lambda n: 1 <= n <= MAX_COUNT), f"a whole number, 1 to {MAX_COUNT:,}")
 _SEED = Option(_where(int, lambda n: 0 <= n < 2**63), "a whole number from 0")
 _FILE = Option(str, "a file")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +17,7 @@ from convgraft.sources.preprocess import Preprocessing
 from convgraft.sources.registry import Builder, find_builder
 from convgraft.sources.spec import SourceSpec, parse_spec
 from convgraft.sources.survey import Survey, Tap, survey
-from convgraft.sources.weights import WeightsFile, compare_shapes, open_weights
+from convgraft.sources.weights import MAX_CLASSES, WeightsFile, compare_shapes, open_weights
 
 AUXILIARY_HEADS = ("torchvision.models.inception", "torchvision.models.googlenet")
 
@@ -66,7 +66,7 @@ class Source:
         """This source with its pending weights in place."""
         if self.pending is None:
             return self
-        self.module.load_state_dict(self.pending.tensors(), strict=False)
+        self.module.load_state_dict(self.pending.finite_tensors(), strict=False)
         return replace(self, pending=None)
 
 
@@ -123,6 +123,8 @@ class _Asked:
                 "mean and std have one number per channel each, 3 for colour or 1 for grey",
                 found=f"{len(found.mean)} means and {len(found.std)} standard deviations",
             )
+        if not all(map(math.isfinite, (*found.mean, *found.std))):
+            raise SourceError("mean and std are finite numbers", found=f"{found.mean}, {found.std}")
         if min(found.std) <= 0 or (found.size is not None and found.size < 1):
             raise SourceError(
                 "standard deviations and sizes are above 0", found=f"{found.std}, {found.size}"
@@ -157,6 +159,12 @@ def _absent(file: WeightsFile | None, module: nn.Module) -> tuple[str, ...]:
 
 
 def _build(builder: Builder, classes: int | None, seed: int) -> nn.Module:
+    if classes is not None and not 1 <= classes <= MAX_CLASSES:
+        raise SourceError(
+            "a network cannot be made for that number of classes",
+            expected=f"1 to {MAX_CLASSES:,}",
+            found=str(classes),
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return builder.build(classes)
@@ -180,7 +188,7 @@ def _download(spec: SourceSpec, builder: Builder) -> nn.Module:
 
 def _fit_to_file(spec: SourceSpec, builder: Builder, file: WeightsFile, seed: int) -> nn.Module:
     """Build the network with the number of classes that the file's shapes tell."""
-    module = _build(builder, _noted(file).get("classes"), seed)
+    module = _build(builder, file.noted.classes if file.noted else None, seed)
     network = _shapes(module)
     missing, unknown, differing = compare_shapes(file.shapes, network)
     missing = [name for name in missing if not _is_auxiliary(name, module)]
@@ -239,19 +247,9 @@ def _some(names: list[str], count: int = 3) -> str:
     return ", ".join(names[:count]) + more
 
 
-def _noted(file: WeightsFile | None) -> dict[str, Any]:
-    """What a convgraft run noted of the source; empty for other files."""
-    if file is None or file.source is None:
-        return {}
-    noted = json.loads(file.metadata.get("sources", "{}"))
-    return noted.get(file.source) or next(iter(noted.values()))
-
-
 def _stored_preprocessing(file: WeightsFile | None) -> Preprocessing | None:
-    noted = _noted(file)
-    if not noted:
-        return None
-    return Preprocessing(tuple(noted["mean"]), tuple(noted["std"]), noted["size"])
+    noted = file.noted if file is not None else None
+    return Preprocessing(noted.mean, noted.std, noted.size) if noted else None
 
 
 def _captured(spec: str, module: nn.Module, preprocessing: Preprocessing, size: int) -> Source:

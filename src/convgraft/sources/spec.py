@@ -66,6 +66,8 @@ def parse_spec(text: str) -> SourceSpec:
             hint=f"{architecture} for random weights, or {architecture}@FILE",
         )
     library, name = _split_architecture(architecture, text)
+    if library == "python" and text != text.strip():  # who refuses code looks at how a spec begins
+        raise SourceError(f'there are spaces around "{text}"', expected=text.strip())
     return SourceSpec(library, name, weights or None)
 
 

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import torch
 from torch import Tensor
 
 from convgraft.errors import SourceError, near_miss
+from convgraft.sources.checkpoint import read_checkpoint
+
+Value = TypeVar("Value")
 
 WRAPPERS = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
-CONTAINERS = ("state_dict", "model_state_dict", "model", "net")
 RUN_WEIGHTS = "model.safetensors"
+MAX_CLASSES = 250_000  # more are a damaged or hostile file: a layer of them fills the memory
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What a run noted of a source: its classes, and how it wants its images."""
+
+    classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    size: int | None
 
 
 @dataclass(frozen=True)
@@ -44,28 +56,52 @@ class WeightsFile:
             return self._safetensors()
         return dict(self._checkpoint)
 
+    def finite_tensors(self) -> dict[str, Tensor]:
+        """As `tensors`; raises SourceError where one holds NaN or an infinity."""
+        tensors = self.tensors()
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise SourceError(
+                    f'the weights in "{self.path}" are not finite',
+                    found=f"{tensor[~tensor.isfinite()][0].item()} in {name}",
+                    hint="weights of a training that went well",
+                )
+        return tensors
+
     @cached_property
     def _checkpoint(self) -> dict[str, Tensor]:
-        return _unwrap(_load_checkpoint(self.path))
+        tensors = read_checkpoint(self.path)
+        return dict(zip(_unwrapped(list(tensors)), tensors.values(), strict=True))
+
+    @cached_property
+    def noted(self) -> Noted | None:
+        """What a convgraft run noted of this source; None for other files."""
+        if self.source is None:
+            return None
+        notes = self._notes()
+        return _read_note(notes.get(self.source) or next(iter(notes.values())), self.path)
 
     @cached_property
     def metadata(self) -> Mapping[str, str]:
         """A safetensors file's own metadata; empty for other files."""
         if self.path.suffix != ".safetensors":
             return {}
-        with _open_safetensors(self.path) as file:
-            return file.metadata() or {}
+        return _reading(self.path, lambda file: file.metadata() or {})
 
     def _header_shapes(self) -> dict[str, tuple[int, ...]]:
-        with _open_safetensors(self.path) as file:
-            names = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        names = _reading(
+            self.path,
+            lambda file: {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()},  # noqa: SIM118
+        )
         return {own: names[stored] for stored, own in self._own_names(names).items()}
 
     def _safetensors(self) -> dict[str, Tensor]:
-        with _open_safetensors(self.path) as file:
-            return {
+        return _reading(
+            self.path,
+            lambda file: {
                 own: file.get_tensor(name) for name, own in self._own_names(file.keys()).items()
-            }
+            },
+        )
 
     def _own_names(self, stored: Any) -> dict[str, str]:
         """Stored name to the network's own name, for the tensors of this network."""
@@ -75,7 +111,7 @@ class WeightsFile:
         return dict(zip(chosen, own_names, strict=True))
 
     def _run_source(self) -> str:
-        names = list(json.loads(self.metadata.get("sources", "{}")))
+        names = list(self._notes())
         if self.source in names:
             return str(self.source)
         if self.source == "" and len(names) == 1:
@@ -87,6 +123,16 @@ class WeightsFile:
             expected=f"ARCH@{self.path.parent}#SOURCE with SOURCE one of: {', '.join(names)}",
             hint=near_miss(self.source or "", names),
         )
+
+    def _notes(self) -> dict[str, Any]:
+        """Notes by source; raises SourceError where convgraft did not write them."""
+        try:
+            notes = json.loads(self.metadata.get("sources", "{}"))
+        except (ValueError, RecursionError) as error:
+            raise _not_noted(self.path, str(error)) from error
+        if not isinstance(notes, dict) or not notes:
+            raise _not_noted(self.path, "no sources")
+        return notes
 
 
 def open_weights(text: str) -> WeightsFile:
@@ -124,12 +170,14 @@ def _open_run(path: Path, source: str) -> WeightsFile:
     return WeightsFile(weights, source) if "sources" in plain.metadata else plain
 
 
-def _open_safetensors(path: Path) -> Any:
+def _reading(path: Path, read: Callable[[Any], Value]) -> Value:
+    """What is read of a safetensors file; raises SourceError where it is damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:
-        return safe_open(path, framework="pt")
-    except (SafetensorError, OSError) as error:
+        with safe_open(path, framework="pt") as file:
+            return read(file)
+    except (SafetensorError, OSError, ValueError, RuntimeError, MemoryError) as error:
         raise SourceError(
             f'"{path}" cannot be read as safetensors',
             found=str(error),
@@ -137,29 +185,24 @@ def _open_safetensors(path: Path) -> Any:
         ) from error
 
 
-def _load_checkpoint(path: Path) -> Any:
+def _read_note(note: Any, path: Path) -> Noted:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as first:
-        try:  # files of the legacy format cannot be memory-mapped
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except Exception:
-            raise SourceError(
-                f'"{path}" cannot be loaded safely (weights_only=True)',
-                expected="a state dict of tensors",
-                found=str(first).splitlines()[0] if str(first) else type(first).__name__,
-                hint="save it with torch.save(model.state_dict(), ...) or as safetensors",
-            ) from first
+        size, classes = note["size"], note["classes"]
+        mean, std = (tuple(map(float, note[key])) for key in ("mean", "std"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _not_noted(path, f"{type(error).__name__}: {error}") from error
+    is_size = size is None or (type(size) is int and size >= 1)
+    if type(classes) is not int or not 1 <= classes <= MAX_CLASSES or not is_size:
+        raise _not_noted(path, f"classes {classes}, size {size}")
+    return Noted(classes, mean, std, size)
 
 
-def _unwrap(loaded: Any) -> dict[str, Tensor]:
-    """The state dict inside a checkpoint, its names without wrappers."""
-    for key in CONTAINERS:
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-    if not isinstance(loaded, Mapping) or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise SourceError("the checkpoint holds no state dict", expected="names to tensors")
-    return dict(zip(_unwrapped(list(loaded)), loaded.values(), strict=True))
+def _not_noted(path: Path, found: str) -> SourceError:
+    return SourceError(
+        f'"{path}" has notes that convgraft did not write',
+        found=found,
+        hint="a whole copy of the run",
+    )
 
 
 def _unwrapped(names: list[str]) -> list[str]:

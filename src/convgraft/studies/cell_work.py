@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from convgraft.compose import Composite, compose
-from convgraft.errors import DataError, RunError
+from convgraft.errors import ArtifactError, DataError, RunError
 from convgraft.strategies import Ingredients
 from convgraft.studies.arms import BASELINES, FINETUNE, PROBE, Arm, average_of
 from convgraft.studies.cell import Cell, Place, Report, StoppedError, stop_if_full, task_at
@@ -72,12 +72,12 @@ class CellWork:
     def _attempt(self, entry: Entry, planned: Sequence[Entry]) -> None:
         """Do one arm; where it fails its line says why, and the others go on.
 
-        What is wrong with the data is wrong for all of them, and stops the study; so does a full
-        disk.
+        What is wrong with the data is wrong for all of them, and stops the study; so do a full
+        disk and a damaged file of the study's own.
         """
         try:
             self._do(entry, planned)
-        except (StoppedError, DataError):
+        except (StoppedError, DataError, ArtifactError):
             raise
         except Exception as error:
             stop_if_full(error, f"{entry.name}, {self.cell.name}", self.store.folder)

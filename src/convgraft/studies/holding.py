@@ -6,6 +6,7 @@ The operating system lets go of the lock when a process dies, however it dies.
 from __future__ import annotations
 
 import os
+import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
@@ -55,9 +56,18 @@ def hold(folder: Path) -> Holding:
 
 
 def _holder(path: Path) -> str | None:
-    """Who wrote last that it holds a folder; None where nobody knows."""
+    """Who wrote last that it holds a folder, and since when; None where nobody knows."""
     try:
-        number = path.read_text(encoding="utf-8").strip()
+        number, age = path.read_text(encoding="utf-8").strip(), _age(path)
     except (OSError, UnicodeDecodeError):
         return None
-    return f"process {number}" if number.isdecimal() else None
+    return f"process {number}, for {age}" if number.isdecimal() else None
+
+
+def _age(path: Path) -> str:
+    """How long ago a file was written, in words; a clock that was set back makes it no time."""
+    seconds = max(0.0, time.time() - path.stat().st_mtime)
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"

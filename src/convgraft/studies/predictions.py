@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from convgraft.cache.on_disk import make_folder
+from convgraft.cache.sealed_tensors import load_sealed, save_sealed
 from convgraft.compose import Composite
 from convgraft.data import MISSING
 from convgraft.errors import ArtifactError
-from convgraft.studies.lines import put_in_place
 from convgraft.training import Answered, Metrics, Task, measure_probabilities
 
 PROBABILITIES, LABELS, IDS, CLASSES = "probabilities", "labels", "ids", "classes"
@@ -52,24 +51,22 @@ class Predictions:
 
         Probabilities are rounded to 16 bits, of which the most probable class stays the only one.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
+        make_folder(path.parent)
         tensors = {
             PROBABILITIES: _halved(self.probabilities),
-            LABELS: self.labels.to(torch.int64).contiguous(),
+            LABELS: self.labels.to(torch.int64),
         }
-        save_file(tensors, part, {IDS: json.dumps(self.ids), CLASSES: json.dumps(self.classes)})
-        put_in_place(part, path)
+        notes = {IDS: json.dumps(self.ids), CLASSES: json.dumps(self.classes)}
+        save_sealed(path, tensors, notes)
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
         """Read what `save` wrote, probabilities as float32; raises ArtifactError."""
         try:
-            with safe_open(path, "pt") as file:
-                told = file.metadata() or {}
-                ids, classes = (tuple(json.loads(told[name])) for name in (IDS, CLASSES))
-                labels, probabilities = (file.get_tensor(n) for n in (LABELS, PROBABILITIES))
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            tensors, told = load_sealed(path)
+            ids, classes = (tuple(json.loads(told[name])) for name in (IDS, CLASSES))
+            labels, probabilities = (tensors[name] for name in (LABELS, PROBABILITIES))
+        except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(
                 f'the predictions in "{path}" cannot be read', found=str(error)
             ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+MOST = 10_000
 SEEDS = "how many seeds, 1 or more, or which ones: 5:8 or 5,6,7"
 
 
@@ -18,7 +19,7 @@ def some_seeds(text: str) -> tuple[int, ...]:
     """`5` as the seed 5, `5:8` as 5, 6 and 7; raises ValueError."""
     first, colon, end = (word.strip() for word in text.partition(":"))
     seeds = range(_number(first), _number(end) if colon else _number(first) + 1)
-    if not seeds:
+    if not seeds or seeds[-1] - seeds[0] >= MOST:
         raise ValueError(text)
     return tuple(seeds)
 

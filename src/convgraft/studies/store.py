@@ -17,17 +17,14 @@ from typing import Any
 
 from torch import Tensor
 
+from convgraft.cache.on_disk import make_folder
+from convgraft.cache.sealed_tensors import DamagedTensors, load_sealed, save_sealed
 from convgraft.compose import Composite
 from convgraft.errors import ArtifactError
 from convgraft.studies.claiming import claim_folder
 from convgraft.studies.failures import FAILED, failures, finished
 from convgraft.studies.holding import Holding
-from convgraft.studies.lines import (
-    Line,
-    append_line,
-    put_in_place,
-    read_lines,
-)
+from convgraft.studies.lines import Line, append_line, read_lines
 from convgraft.studies.predictions import Predictions
 
 CONFIG, RESULTS, STATE, PREDICTIONS = "study.json", "results.jsonl", "state", "predictions"
@@ -113,22 +110,17 @@ class StudyStore:
 
     def keep(self, cell: str, arm: str, composite: Composite) -> None:
         """Keep a trained network until the cell is done."""
-        from safetensors.torch import save_file
-
         path = self._kept(cell, arm)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # clones, because safetensors refuses tensors that share memory
-        state = {name: t.clone().contiguous() for name, t in composite.state_dict().items()}
-        part = path.with_suffix(".part")
-        save_file(state, part)
-        put_in_place(part, path)
+        make_folder(path.parent)
+        save_sealed(path, composite.state_dict(), {})
 
     def kept(self, cell: str, arm: str) -> dict[str, Tensor] | None:
-        """The weights of a network that was kept; None where they are gone."""
-        from safetensors.torch import load_file
-
+        """The weights of a network that was kept; None where they are gone, or damaged."""
         path = self._kept(cell, arm)
-        return load_file(path) if path.is_file() else None
+        try:
+            return load_sealed(path)[0] if path.is_file() else None
+        except DamagedTensors:
+            return None
 
     def forget(self, cell: str) -> None:
         """Remove what was kept for a cell, and the folder of all that when nothing is left."""

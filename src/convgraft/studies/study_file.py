@@ -26,6 +26,7 @@ from typing import Any
 
 from convgraft.errors import UsageError
 from convgraft.plan.located import read_yaml
+from convgraft.plan.plain_yaml import read_text
 from convgraft.studies.design import Design
 from convgraft.studies.study import COMPARED
 from convgraft.studies.study_reader import StudyReader
@@ -102,11 +103,7 @@ def read_study(path: str | Path) -> StudyFile:
     the file cannot be read.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f'the study "{path}" cannot be read', found=str(error)) from error
-    return study_from_yaml(text, name=path.name)
+    return study_from_yaml(read_text(path, f'the study "{path}"'), name=path.name)
 
 
 def study_from_yaml(text: str, *, name: str = "study") -> StudyFile:

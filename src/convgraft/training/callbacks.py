@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,9 +12,10 @@ from typing import Any
 import lightning as lit
 from torch import Tensor
 
+from convgraft.cache.on_disk import make_folder, put_in_place
 from convgraft.compose import Composite
 from convgraft.training.freeze import Freeze
-from convgraft.training.module import FitModule, trainable_state
+from convgraft.training.module import FitModule, NotFinite, trainable_state
 from convgraft.training.steps import StepCallback
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -68,8 +68,9 @@ class BestWeights(lit.Callback):
         return self._stage_began
 
     def on_train_epoch_end(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
-        """Score the epoch that ended."""
+        """Score the epoch that ended; raises NotFinite where a weight is no number any more."""
         assert isinstance(pl_module, FitModule)
+        _check_finite(pl_module, sorted(self._changing))
         scores = {name: dict(score) for name, score in pl_module.scores.items()}
         entry = {"epoch": len(self.curve), "train_loss": pl_module.mean_loss(), "val": scores}
         shares = pl_module.balance.shares()
@@ -110,14 +111,20 @@ class BestWeights(lit.Callback):
             setattr(self, name, state_dict[name])
 
 
+def _check_finite(module: FitModule, names: Sequence[str]) -> None:
+    for name in names:
+        if not _tensor(module.composite, name).isfinite().all():
+            raise NotFinite(f'"{name}" became infinite or no number', module.current_epoch)
+
+
+def _tensor(composite: Composite, name: str) -> Tensor:
+    path, _, own = name.rpartition(".")
+    return getattr(composite.get_submodule(path), own)
+
+
 def _copies(composite: Composite, names: Sequence[str]) -> dict[str, Tensor]:
     """Some tensors of a network on the CPU, without a walk through all that is frozen."""
-    found: dict[str, Tensor] = {}
-    for name in names:
-        path, _, own = name.rpartition(".")
-        tensor: Tensor = getattr(composite.get_submodule(path), own)
-        found[name] = tensor.detach().to("cpu", copy=True)
-    return found
+    return {name: _tensor(composite, name).detach().to("cpu", copy=True) for name in names}
 
 
 def _rank(score: Mapping[str, float]) -> tuple[float, float]:
@@ -132,12 +139,10 @@ class Checkpoint(lit.Callback):
 
     def on_train_epoch_end(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
         """Write the state after the epoch that ended."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         part = self.path.with_suffix(".part")
         trainer.save_checkpoint(part)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(self.path)
+        put_in_place(part, self.path)
 
 
 class StepProgress(StepCallback):

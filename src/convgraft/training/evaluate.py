@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from convgraft.cache.memory_format import fastest_format, laid_out
+from convgraft.cache.out_of_memory import is_out_of_memory
 from convgraft.cache.stored import StoredValues
 from convgraft.compose import Composite
 from convgraft.data import MISSING, Pixels
@@ -41,6 +43,14 @@ class Answered:
         }
 
 
+def _fewer(images: int, error: Exception) -> int:
+    """Half as many images, with a warning, where memory ran out; else raises the error again."""
+    if images < 2 or not is_out_of_memory(error):
+        raise error
+    warnings.warn(f"no memory for {images} images at once: {images // 2} from now on", stacklevel=3)
+    return images // 2
+
+
 @torch.inference_mode()
 def answers(
     composite: Composite,
@@ -63,16 +73,23 @@ def answers(
     layout = layout or (torch.contiguous_format if stored else fastest_format(composite))
     collected: dict[str, list[Tensor]] = {name: [] for name in composite.plan.answers}
     try:
-        for start in range(0, len(images), batch_size):
+        start = 0
+        while start < len(images):
             rows = slice(start, min(start + batch_size, len(images)))
             batch = (
                 images.inputs(torch.arange(rows.start, rows.stop)) if stored else (images[rows],)
             )
-            outputs = composite(*(laid_out(value.to(device), layout) for value in batch))
+            try:
+                outputs = composite(*(laid_out(value.to(device), layout) for value in batch))
+            # each library has an error of its own for it
+            except Exception as error:
+                batch_size = _fewer(rows.stop - start, error)
+                continue
             for name, logits in collected.items():
                 logits.append(outputs[name].float().cpu())
+            start = rows.stop
             if on_progress:
-                on_progress(min(start + batch_size, len(images)), len(images))
+                on_progress(start, len(images))
     finally:
         composite.train(was_training)
     return {name: torch.cat(parts) for name, parts in collected.items()}

@@ -15,8 +15,10 @@ from lightning.pytorch.loggers import Logger
 from convgraft.compose import Composite, keep_answers
 from convgraft.training.callbacks import BestWeights, StopWhenAsked
 from convgraft.training.check import check_fit, check_reach, class_counts
+from convgraft.training.diverged import Kept, told
 from convgraft.training.epoch_log import closing
 from convgraft.training.freeze import Freeze
+from convgraft.training.module import NotFinite
 from convgraft.training.objective import Loss, task_loss
 from convgraft.training.options import FitOptions
 from convgraft.training.policies import FreezePolicy
@@ -75,7 +77,8 @@ def fit(
             says what they are told.
 
     Raises UsageError where composite, task, policy and loss do not go together; RunError where
-    the loss stops being a number.
+    the loss or an answer stops being a number. It names the batch; the composite then has the
+    weights of the best epoch before, if there was one, and the checkpoint is of the last whole one.
     """
     loss = loss or task_loss(composite.plan)
     check_fit(composite, policy, size=task.size, columns=class_counts(task), loss=loss)
@@ -90,7 +93,12 @@ def fit(
     trained = composite
     with stop.listening(), _quiet(), closing(loggers, lambda: interrupted):
         for number in range(runner.first, len(stages)):
-            trained, interrupted = runner.run(number, best, stop)
+            try:
+                trained, interrupted = runner.run(number, best, stop)
+            except NotFinite as error:
+                composite.load_state_dict(best.weights, strict=False)
+                kept = Kept(best.epoch, checkpoint)
+                raise told(error, task, number, stages[number].options, kept) from error
             trained.load_state_dict(best.weights, strict=False)
             if interrupted:
                 break

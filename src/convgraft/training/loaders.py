@@ -40,6 +40,15 @@ class StoredValues(Protocol):
         ...
 
 
+def evaluation_batch(options: FitOptions) -> int:
+    """Images at once where no gradients are kept: with smaller steps there are fewer of them too.
+
+    >>> evaluation_batch(FitOptions(batch_size=32)), evaluation_batch(FitOptions(batch_size=8))
+    (128, 32)
+    """
+    return min(EVALUATION_BATCH, 4 * options.batch_size)
+
+
 def check_images(train: Sized, val: Sized) -> None:
     """Raise DataError where there are too few images to train or to validate on."""
     for part, images, least in (("training", train, 2), ("validation", val, 1)):
@@ -92,7 +101,7 @@ class _OfRows(Epochs):
     def __init__(
         self, values: StoredValues, options: FitOptions, *, shuffle: bool, seed: int
     ) -> None:
-        size = options.batch_size if shuffle else EVALUATION_BATCH
+        size = options.batch_size if shuffle else evaluation_batch(options)
         super().__init__(len(values), size, shuffle=shuffle)
         self._values, self._shuffle, self._seed = values, shuffle, seed
 

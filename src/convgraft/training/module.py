@@ -23,7 +23,26 @@ from convgraft.training.optimisers import optimiser, parameter_groups, schedule
 from convgraft.training.options import FitOptions
 from convgraft.training.steps import no_search_for_gpus, placer, step_callbacks, stepper
 
-LOOKS = 50  # steps between two looks at whether the loss is a number
+LOOKS = 50  # steps between two looks at a loss that an accelerator has not worked out yet
+
+
+class NotFinite(RunError):  # noqa: N818 - it is one, of numbers
+    """A loss or an answer is infinite or no number; the weights are those before that step.
+
+    Attributes:
+        epoch: of the stage, from 0.
+        batch: of training in that epoch, from 0; None where it was in validation.
+        row: of the validation image, from 0; None where it was in training. With neither, it
+            was found when the epoch was over.
+    """
+
+    def __init__(
+        self, what: str, epoch: int, *, batch: int | None = None, row: int | None = None
+    ) -> None:
+        self.epoch, self.batch, self.row = epoch, batch, row
+        where = "" if row is None else f", validation image {row + 1}"
+        where = where if batch is None else f", batch {batch + 1}"
+        super().__init__(what, found=f"epoch {epoch + 1}{where}", hint="a lower learning rate")
 
 
 class FitModule(lit.LightningModule):
@@ -80,7 +99,7 @@ class FitModule(lit.LightningModule):
         return self.composite(*(laid_out(value, self.layout) for value in values))
 
     def training_step(self, epochs: Epochs, index: int) -> None:
-        """Every step of an epoch; raises RunError where a loss is not a finite number."""
+        """Every step of an epoch; raises NotFinite before the step of a loss that is no number."""
         step, place, callbacks = stepper(self), placer(self), step_callbacks(self.trainer)
         before = self.current_epoch * epochs.steps
         with no_search_for_gpus():
@@ -98,13 +117,20 @@ class FitModule(lit.LightningModule):
             self.composite.plan, self.forward(inputs), labels, self.options.label_smoothing
         )
         loss = self.balance(losses, self._shared_weight(losses))
-        if number % LOOKS == 0 and not torch.isfinite(loss):
-            raise RunError(
-                f"the loss became {loss.item()}",
-                found=f"epoch {self.current_epoch + 1}, batch {number + 1}",
-                hint=f"a learning rate below {self.options.rate}",
-            )
+        if loss.is_cpu and not math.isfinite(loss.item()):  # elsewhere the question would wait
+            raise self._not_finite(loss.item(), number)
+        if not loss.is_cpu and number % LOOKS == 0:
+            self._look_back(loss.detach())
         return loss
+
+    def _look_back(self, *newest: Tensor) -> None:
+        """Find the first loss of this epoch that is no number; raises NotFinite for it."""
+        losses = torch.stack([*self._losses, *newest]).float()
+        if bad := (~losses.isfinite()).nonzero().flatten().tolist():
+            raise self._not_finite(losses[bad[0]].item(), bad[0])
+
+    def _not_finite(self, value: float, number: int) -> NotFinite:
+        return NotFinite(f"the loss became {value}", self.current_epoch, batch=number)
 
     def _shared_weight(self, losses: list[Tensor]) -> Tensor | None:
         """For `gradnorm`, the last learning weight that all losses depend on."""
@@ -128,14 +154,9 @@ class FitModule(lit.LightningModule):
         return weights[-1]
 
     def mean_loss(self) -> float:
-        """The mean training loss of the epoch so far; raises RunError where it is no number."""
-        mean = torch.stack(self._losses).mean().item()
-        if not math.isfinite(mean):
-            raise RunError(
-                f"the loss became {mean} in epoch {self.current_epoch + 1}",
-                hint=f"a learning rate below {self.options.rate}",
-            )
-        return mean
+        """The mean training loss of the epoch so far; raises NotFinite where one is no number."""
+        self._look_back()
+        return torch.stack(self._losses).cpu().double().mean().item()
 
     def epoch_losses(self) -> list[float]:
         """The training loss of every step of the epoch so far."""
@@ -156,12 +177,15 @@ class FitModule(lit.LightningModule):
                 callback.on_scored()
 
     def on_validation_epoch_end(self) -> None:
-        """Score every answer over the whole validation part."""
+        """Score every answer over the whole validation part; raises NotFinite where one is none."""
         plan = self.composite.plan
         for name in plan.answers:
             column = plan.column(name)
             labels = torch.cat([labels[column] for labels, _ in self._validation])
             logits = torch.cat([answers[name] for _, answers in self._validation]).float()
+            if bad := (~logits.isfinite().all(1)).nonzero().flatten().tolist():
+                what = f'the answer "{name}" to a validation image became infinite or no number'
+                raise NotFinite(what, self.current_epoch, row=bad[0])
             known = labels != MISSING
             self.scores[name] = _score(logits[known], labels[known])
 

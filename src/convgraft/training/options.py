@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from convgraft.errors import UsageError, near_miss
@@ -71,8 +72,10 @@ class FitOptions:
         _one_of("schedule", self.schedule, SCHEDULES)
         _one_of("accelerator", self.accelerator, ACCELERATORS)
         _one_of("precision", self.precision, PRECISIONS)
-        if self.weight_decay < 0 or self.workers < 0 or self.seed < 0 or (self.views or 0) < 0:
-            raise UsageError("weight decay, workers, views and seed are not negative")
+        if not 0 <= self.weight_decay < math.inf:
+            raise UsageError("weight decay is a number, 0 or more", found=str(self.weight_decay))
+        if self.workers < 0 or self.seed < 0 or (self.views or 0) < 0:
+            raise UsageError("workers, views and seed are not negative")
 
     @property
     def rate(self) -> float:
@@ -81,7 +84,7 @@ class FitOptions:
 
 
 def _positive(what: str, value: float) -> None:
-    if not value > 0:
+    if not 0 < value < math.inf:
         raise UsageError(f"the {what} must be above 0", found=str(value))
 
 

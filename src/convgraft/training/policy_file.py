@@ -29,6 +29,8 @@ import yaml
 
 from convgraft.errors import UsageError, near_miss
 from convgraft.plan.located import Located, read_yaml
+from convgraft.plan.plain_yaml import is_file, read_text
+from convgraft.plan.shown import shown
 from convgraft.sources import parse_selection
 from convgraft.training.options import OPTIMISERS, SCHEDULES
 from convgraft.training.policies import PRESETS, FreezePolicy, Phase, Rule
@@ -41,14 +43,14 @@ def read_policy(name: str) -> FreezePolicy:
     if name in PRESETS:
         return PRESETS[name]
     path = Path(name)
-    if not path.is_file():
+    if not is_file(path):
         raise UsageError(
-            f'there is no freeze policy called "{name}"',
+            f'there is no freeze policy called "{shown(name)}"',
             expected=f"{', '.join(PRESETS)}, or a YAML file",
-            hint=near_miss(name, PRESETS),
+            hint=near_miss(shown(name), PRESETS),
         )
     reader = Located(path.name)
-    node = read_yaml(path.read_text(encoding="utf-8"), path.name)
+    node = read_yaml(read_text(path, f'the freeze policy "{path}"'), path.name)
     entries = reader.entries(node)
     if set(entries) == {"phases"}:
         key, value = entries["phases"]

@@ -18,7 +18,7 @@ from convgraft.cache.stored import StoredValues
 from convgraft.compose import Composite
 from convgraft.data import MISSING, Pixels
 from convgraft.data.seeding import shuffled
-from convgraft.errors import UsageError
+from convgraft.errors import RunError, UsageError
 from convgraft.plan import Head
 from convgraft.training.closed_form import NORM_EPSILON, Kernel, solve, temperature, weights_of
 from convgraft.training.evaluate import answers
@@ -83,6 +83,12 @@ def _solve(
     known = labels != MISSING
     if not known.any():
         raise UsageError(f'the head "{head.name}" has no labelled image to be solved on')
+    if not read.isfinite().all():
+        raise RunError(
+            f'the head "{head.name}" reads numbers that are infinite or none',
+            expected="finite values at " + ", ".join(map(str, head.inputs)),
+            hint="other taps, or a look at the weights of these networks",
+        )
     x, labels = read[known].double(), labels[known]
     module: Any = composite.get_submodule(f"heads.{head.name}")
     mean, variance = x.mean(0), x.var(0) if len(x) > 1 else torch.ones(x.shape[1])

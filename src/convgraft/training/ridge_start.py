@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convgraft.compose import AdapterPart, Composite, compose
-from convgraft.errors import UsageError
+from convgraft.errors import RunError, UsageError
 from convgraft.layers import ADAPTERS
 from convgraft.match import PairMoments, solve_ridge
 from convgraft.match.grids import as_map, rows
@@ -45,6 +45,7 @@ def start_adapters(
 
     Raises:
         UsageError: where a wire with `start: ridge` has an adapter without a linear part.
+        RunError: where a tap gives numbers that are not finite.
     """
     wires = zip(composite.plan.wires, composite.resolved.adapters, strict=True)
     for wire, (part, *_) in wires:
@@ -77,6 +78,7 @@ def _start(
             here, there = (
                 v.gather(2, chosen[:, None].expand(-1, v.shape[1], -1)) for v in (here, there)
             )
+        _check_finite(wire, here, there)
         moments = PairMoments.of(rows(here), rows(there))
         total = moments if total is None else total + moments
         if on_progress:
@@ -87,6 +89,16 @@ def _start(
     linear.weight.copy_(ridge.weight.view_as(linear.weight))
     if linear.bias is not None:
         linear.bias.copy_(ridge.bias)
+
+
+def _check_finite(wire: Wire, *values: Tensor) -> None:
+    if not all(value.isfinite().all() for value in values):
+        raise RunError(
+            f"the adapter of {wire} cannot be solved for",
+            expected="finite values at both taps",
+            found="infinite numbers, or such that are none (NaN)",
+            hint="other taps, or a look at the weights of these networks",
+        )
 
 
 def linear_part(adapter: nn.Module) -> nn.Conv2d:

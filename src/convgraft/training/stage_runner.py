@@ -31,6 +31,8 @@ from convgraft.training.callbacks import (
     StepProgress,
     StopWhenAsked,
 )
+from convgraft.training.checkpoint_file import check_checkpoint
+from convgraft.training.enough_memory import enough_memory
 from convgraft.training.epoch_log import EpochLog
 from convgraft.training.freeze import apply_freeze
 from convgraft.training.loaders import check_images, loader
@@ -68,7 +70,14 @@ class StageRunner:
         self.first = self.resumed or 0
 
     def run(self, number: int, best: BestWeights, stop: StopWhenAsked) -> tuple[Composite, bool]:
-        """Train one stage; the composite as that stage holds it, and whether it was stopped."""
+        """Train one stage; the composite as that stage holds it, and whether it was stopped.
+
+        Raises RunError where memory does not suffice.
+        """
+        with enough_memory(self.stages[number].options.batch_size):
+            return self._run(number, best, stop)
+
+    def _run(self, number: int, best: BestWeights, stop: StopWhenAsked) -> tuple[Composite, bool]:
         began = time.monotonic()
         stage, goes_on = self.stages[number], self.resumed == number
         device = _trainer(stage.options, []).strategy.root_device
@@ -198,10 +207,11 @@ def _at_rest(held: Composite) -> Composite:
 def _stage_in(checkpoint: Path | None, stages: Sequence[Stage]) -> int | None:
     """The stage that a checkpoint was written in; None where there is no checkpoint.
 
-    Raises UsageError where it is of a fit with other stages.
+    Raises UsageError where it is of a fit with other stages, or damaged.
     """
     if checkpoint is None or not checkpoint.exists():
         return None
+    check_checkpoint(checkpoint)
     state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["convgraft"]
     then, now = state.get("stages", []), [str(stage) for stage in stages]
     if then != now:
@@ -223,7 +233,7 @@ def _weights_in(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 def _trainer(options: FitOptions, callbacks: list[lit.Callback]) -> lit.Trainer:
     try:
-        return lit.Trainer(
+        trainer = lit.Trainer(
             max_epochs=options.epochs,
             accelerator=options.accelerator,
             devices=1,
@@ -242,3 +252,10 @@ def _trainer(options: FitOptions, callbacks: list[lit.Callback]) -> lit.Trainer:
             found=str(error),
             hint="--accelerator auto --precision 32-true",
         ) from error
+    if trainer.precision != options.precision:  # Lightning takes another one, with a warning
+        raise UsageError(
+            f'precision "{options.precision}" is not to be had on this machine',
+            found=f'Lightning would train in "{trainer.precision}"',
+            hint=f"--precision {trainer.precision}, or 32-true",
+        )
+    return trainer

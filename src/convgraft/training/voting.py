@@ -94,6 +94,12 @@ class HeldOut:
             inputs, module = self._inputs(head), self._module(head.name)
             known, labels = self._labels(head.name)
             given = [x[known] for x in inputs]
+            if any(torch.isnan(x).any() for x in given):
+                raise RunError(
+                    f'the vote "{head.name}" cannot be fitted: a network answers with no numbers',
+                    found="NaN among the answers on held-out images",
+                    hint="evaluate each network alone, to see which one",
+                )
             if HEADS[head.kind].fitted:
                 notes[head.name] = self._fit(head, module, given, labels, (seed, max_cost))
             self.answers[head.name] = _run(module, inputs)

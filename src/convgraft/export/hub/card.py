@@ -138,7 +138,7 @@ def _body(title: str, run: Run, repo: str) -> str:
 
 def _has_code(run: Run) -> bool:
     refs = (ref for _, ref in run.plan.all_sources() if ref.plan is None)
-    return any(ref.network.startswith("python:") for ref in refs)
+    return any(ref.network.strip().startswith("python:") for ref in refs)
 
 
 def hub_config(run: Run) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from convgraft.compose.nested import LIBRARIES, PREFIX
+from convgraft.compose.nested import LIBRARIES, RUN_PREFIX
 from convgraft.plan import Plan, SourceRef
 
 UNNAMED = "here"
@@ -103,7 +103,7 @@ def _named(plan: Plan, metrics: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _places_in(network: str, *, nested: bool) -> Iterable[str]:
-    place = network.removeprefix(PREFIX) if nested else network.partition("@")[2]
+    place = network.removeprefix(RUN_PREFIX) if nested else network.partition("@")[2]
     return (place,) if place else ()
 
 
@@ -124,6 +124,6 @@ def portable_network(network: str, *, nested: bool = False) -> str:
     ('torchvision/resnet18@w.pth', 'b')
     """
     if nested:
-        return name_of(network.removeprefix(PREFIX))
+        return name_of(network.removeprefix(RUN_PREFIX))
     architecture, at, weights = network.partition("@")
     return f"{architecture}{at}{name_of(weights) if at else ''}"

@@ -22,6 +22,7 @@ from convgraft.export.hub.check import ATTRIBUTES, HUB_FILES, check_artifact, ch
 from convgraft.export.hub.extra import check_name, hub_library
 from convgraft.export.hub.folder import check_new
 from convgraft.plan import Plan
+from convgraft.plan.shown import shown_name
 
 LOG_IN = "hf auth login, or the variable HF_TOKEN"
 FETCHED = tuple(name for name in HUB_FILES if name != ATTRIBUTES)
@@ -37,7 +38,7 @@ class Pulled:
         plan: what it is made of.
         commit: the commit it is from.
         files: size in bytes by name.
-        ignored: files of the repository that were not fetched.
+        ignored: files of the repository that were not fetched, as they can be printed.
     """
 
     path: Path
@@ -120,7 +121,7 @@ def pull(repo: str, out: Path, *, revision: str | None = None) -> Pulled:
     plan = _put_in_place(Path(found), out, sizes)
     files = {name: (out / name).stat().st_size for name in sizes}
     ignored = sorted(listed.keys() - sizes.keys() - {ATTRIBUTES})
-    return Pulled(out, plan, info.sha, files, tuple(ignored))
+    return Pulled(out, plan, info.sha, files, tuple(map(shown_name, ignored)))
 
 
 def _check_listed(repo: str, listed: Mapping[str, int | None]) -> dict[str, int | None]:

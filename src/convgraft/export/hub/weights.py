@@ -12,6 +12,7 @@ from convgraft.errors import ArtifactError
 from convgraft.export.facts import read_facts, weights_hash
 from convgraft.export.hub.check import WEIGHTS, weights_metadata
 from convgraft.export.hub.places import Places, portable_network
+from convgraft.export.onnx_content import refuse_external_data
 from convgraft.plan import Plan
 
 KEPT = ("format", "convgraft_plan", "sources", "held")
@@ -56,6 +57,7 @@ def copy_onnx(old: Path, new: Path, plan: Plan, card: str, places: Places) -> st
     from google.protobuf.message import DecodeError
 
     try:
+        refuse_external_data(old)
         model = onnx.load(str(old))
         facts = read_facts({one.key: one.value for one in model.metadata_props}, name=old.name)
     except (DecodeError, ArtifactError, OSError, ValueError) as error:

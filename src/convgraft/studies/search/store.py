@@ -16,15 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from convgraft.cache.on_disk import put_in_place
 from convgraft.errors import ArtifactError
 from convgraft.studies.claiming import claim_folder
 from convgraft.studies.holding import Holding
-from convgraft.studies.lines import (
-    Line,
-    append_line,
-    put_in_place,
-    read_lines,
-)
+from convgraft.studies.lines import Line, append_line, read_config, read_lines, write_config
 
 CONFIG, TRIALS, ELAPSED, KEPT = "search.json", "trials.jsonl", "elapsed.json", "kept"
 CHOSEN = "chosen.json"
@@ -60,25 +56,23 @@ class SearchStore:
         """Seconds that were spent when somebody last wrote them down."""
         path = self.folder / ELAPSED
         try:
-            return float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
-        except FileNotFoundError:
-            return 0.0
+            return float(read_config(path)["seconds"]) if path.is_file() else 0.0
         except (ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f'"{path}" cannot be read', found=str(error)) from error
 
     def spend(self, seconds: float) -> None:
         """Write down how many seconds were spent in all."""
-        _write(self.folder / ELAPSED, json.dumps({"seconds": seconds}) + "\n")
+        write_config(self.folder / ELAPSED, {"seconds": seconds})
 
     @property
     def chosen(self) -> Line | None:
         """The trial that the test part is read for; None while the search goes on."""
         path = self.folder / CHOSEN
-        try:
-            number = json.loads(path.read_text(encoding="utf-8"))["number"]
-            return next(line for line in self.lines if line["number"] == number)
-        except FileNotFoundError:
+        if not path.is_file():
             return None
+        try:
+            number = read_config(path)["number"]
+            return next(line for line in self.lines if line["number"] == number)
         except (ValueError, KeyError, TypeError, StopIteration) as error:
             raise ArtifactError(
                 f'"{path}" cannot be read',
@@ -88,7 +82,7 @@ class SearchStore:
 
     def choose(self, number: int) -> None:
         """Write down which trial is chosen, before the test part is read for it."""
-        _write(self.folder / CHOSEN, json.dumps({"number": number}) + "\n")
+        write_config(self.folder / CHOSEN, {"number": number})
 
     def note(self, name: str, data: Any) -> None:
         """Write plain data to a file of the folder, whole or not at all."""

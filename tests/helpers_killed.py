@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import multiprocessing
 import os
@@ -19,7 +20,8 @@ from typing import Any
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload([
     *("lightning.pytorch", "sklearn.datasets", "matplotlib.backends.backend_agg"),
-    *("convgraft.cli.study_steps", "convgraft.cli.study_outcome"),
+    *("convgraft.cli.study_steps", "convgraft.cli.study_outcome", "convgraft.cli.search_steps"),
+    *("convgraft.cli.predict_steps", "convgraft.predict.torch_engine"),
 ])  # fmt: skip
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -34,11 +36,13 @@ class Moment:
         seconds: of processor time since the folder was changed for the first time; a busy machine
             makes no difference to what is done until then.
         change: right before this change of the folder, from 1.
+        after: seconds that pass between that and the signal: it may come while a file is written.
     """
 
     seconds: float = float("inf")
     change: int = 0
     signal: int = signal.SIGKILL
+    after: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,16 @@ class Command:
         folder: of its results; changes in it are heard.
         store: of what frozen parts compute.
         log: a file for all that it prints; beside it lies what it took.
+        store_too: whether changes in the store are heard as well.
+        prepare: `module:function` that the process calls first, given the command.
     """
 
     arguments: tuple[str, ...]
     folder: Path
     store: Path
     log: Path
+    store_too: bool = False
+    prepare: str = ""
 
     def start(self, moment: Moment) -> BaseProcess:
         """Run it in another process, which may be dead after that moment."""
@@ -69,12 +77,17 @@ class Command:
         seconds, changes = json.loads(self.log.with_suffix(".json").read_text())
         return seconds, changes
 
+    @property
+    def heard(self) -> tuple[str, ...]:
+        """Where changes are heard."""
+        return (str(self.folder), *((str(self.store),) if self.store_too else ()))
+
 
 @dataclass
 class _Work:
     """What the process has done so far."""
 
-    folder: Path
+    heard: tuple[str, ...]
     moment: Moment
     changes: int = 0
     began: float = field(default=float("inf"))
@@ -85,11 +98,17 @@ class _Work:
 
     def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Python tells of everything here that opens, renames or removes a file."""
-        if not _is_change(event, arguments) or not str(arguments[0]).startswith(str(self.folder)):
+        if not _is_change(event, arguments) or not str(arguments[0]).startswith(self.heard):
             return
         self.began = min(self.began, time.process_time())
         self.changes += 1
         if self.changes == self.moment.change:
+            self._send()
+
+    def _send(self) -> None:
+        if self.moment.after:
+            threading.Timer(self.moment.after, os.kill, (os.getpid(), self.moment.signal)).start()
+        else:
             os.kill(os.getpid(), self.moment.signal)
 
     def watch(self) -> None:
@@ -108,16 +127,23 @@ def _run(command: Command, moment: Moment) -> None:
     os.environ |= {"CONVGRAFT_CACHE": str(command.store), "OMP_NUM_THREADS": "1"}
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
-    work = _Work(command.folder, moment)
-    sys.addaudithook(work.hear)
-    if moment.seconds < float("inf"):
-        threading.Thread(target=work.watch, daemon=True).start()
+    work = _Work(command.heard, moment)
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(command.log.open("w"))
         stack.enter_context(contextlib.redirect_stdout(log))
         stack.enter_context(contextlib.redirect_stderr(log))
+        _prepare(command)
+        sys.addaudithook(work.hear)
+        if moment.seconds < float("inf"):
+            threading.Thread(target=work.watch, daemon=True).start()
         stack.callback(_note, command.log.with_suffix(".json"), work)
         main(command.arguments)
+
+
+def _prepare(command: Command) -> None:
+    if command.prepare:
+        module, _, name = command.prepare.partition(":")
+        getattr(importlib.import_module(module), name)(command)
 
 
 def _note(path: Path, work: _Work) -> None:
