@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test check types bench reproduce clean
+.PHONY: install demo test check bench reproduce torture audit clean
 
 install: $(STAMP)
 
@@ -32,6 +32,16 @@ reproduce: install
 
 bench: install
 	set -e; for script in benchmarks/*.py; do $(BIN)/python $$script; done
+
+# Every promise under attack, at full size: many hours; it goes on where it was stopped.
+torture: install
+	$(BIN)/python tests/faults/torture.py --markdown docs/reliability.md
+
+# Known vulnerabilities of the pinned versions; needs a network.
+audit:
+	test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && \
+		build/audit/bin/python -m pip install --quiet pip-audit; }
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 clean:
 	rm -rf .venv build dist runs .pytest_cache .ruff_cache

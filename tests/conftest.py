@@ -1,9 +1,10 @@
-"""Fixtures for every test: a fixed seed, and the way to real weights and real images."""
+"""Fixtures for every test: no network, a fixed seed, the way to real weights and real images."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,29 @@ from convgraft.data import open_images, split_images
 from convgraft.training import Task
 
 REPO = Path(__file__).parents[1]
-sys.path.insert(0, str(Path(__file__).parent))
+OFFLINE = str(Path(__file__).parent / "offline")
+sys.path[:0] = [str(Path(__file__).parent), OFFLINE]
+# what tests start is kept from the network too, by offline/sitecustomize.py
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (OFFLINE, os.environ.get("PYTHONPATH"))))
 # small networks gain nothing from more, and two test runs side by side lose a lot
 torch.set_num_threads(1)
+
+
+def pytest_configure() -> None:
+    from no_network import block
+
+    block()
+
+
+@pytest.fixture(autouse=True)
+def _no_network() -> Iterator[None]:
+    """A test that asked for another machine fails, also where the refusal was caught."""
+    from no_network import attempts
+
+    yield
+    asked = attempts.copy()
+    attempts.clear()
+    assert asked == []
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,0 +1,8 @@
+"""The campaigns and what they share are imported by plain names."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
