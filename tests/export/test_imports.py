@@ -1,4 +1,4 @@
-"""Loading a run needs none of what trains and draws."""
+"""Loading and asking a run needs none of what trains and draws."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 
-def test_export_loads_nothing_that_trains_or_draws() -> None:
-    modules = "convgraft.export.facts, convgraft.export.optimized, convgraft.predict.torch_engine"
+def test_predicting_loads_nothing_that_trains_or_draws() -> None:
+    modules = (
+        "convgraft.export.optimized, convgraft.predict.torch_engine, convgraft.cli.predict_steps"
+    )
     heavy = "{'lightning', 'matplotlib', 'convgraft.studies', 'convgraft.report'}"
     script = f"import sys, {modules}; print({heavy} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

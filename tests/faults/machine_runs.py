@@ -95,7 +95,7 @@ def _one_store(work: Work, ground: Ground, place: Path) -> Trial:
 
 def impatient(command: Command) -> None:
     """In the second process: it does not wait long for a folder."""
-    from convgraft.studies import holding
+    from convgraft.durable import holding
 
     holding.PATIENCE = 0.3
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from convgraft.data import open_images, split_images
+from convgraft.durable.lines import read_lines
 from convgraft.errors import ArtifactError, DataError, RunError
 from convgraft.sources import Source, source
 from convgraft.strategies import Ingredients, StrategyOptions
@@ -31,7 +32,6 @@ from convgraft.studies import (
     train_arm,
 )
 from convgraft.studies.failures import is_full_disk
-from convgraft.studies.lines import read_lines
 from convgraft.studies.runner import Report
 from convgraft.training import FitOptions, Task
 from helpers import Tiny

@@ -17,6 +17,8 @@ import torch
 
 from convgraft.cli.run_folder import claim
 from convgraft.compose import compose
+from convgraft.durable.holding import hold
+from convgraft.durable.lines import read_lines
 from convgraft.errors import ArtifactError, ConvgraftError
 from convgraft.sources import source
 from convgraft.strategies import Ingredients
@@ -30,15 +32,13 @@ from convgraft.studies import (
     holding,
 )
 from convgraft.studies.growth import claim_growing
-from convgraft.studies.holding import hold
-from convgraft.studies.lines import read_lines
 from convgraft.studies.search.store import SearchStore
 from helpers import Tiny
 
 HOLDING = """
 import sys, time
 from pathlib import Path
-from convgraft.studies.holding import hold
+from convgraft.durable.holding import hold
 held = hold(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(60)
@@ -158,7 +158,7 @@ def test_predictions_and_weights_are_on_the_disk_before_they_have_their_names(
         found = os.fstat(number)
         synced[found.st_ino] = found.st_size
 
-    monkeypatch.setattr("convgraft.studies.lines.os.fsync", note)
+    monkeypatch.setattr("convgraft.durable.lines.os.fsync", note)
     store = StudyStore.claim(tmp_path / "s", {})
     path = store.predictions_path("20-0", "own-a")
     Predictions(("a",), torch.tensor([1]), torch.tensor([[0.0, 1.0]]), ("x", "y")).save(path)
@@ -178,7 +178,7 @@ def test_of_a_line_that_cannot_be_written_nothing_stays(
     store = StudyStore.claim(tmp_path / "s", {})
     store.append(LINE)
     with monkeypatch.context() as full:
-        full.setattr("convgraft.studies.lines.os.fsync", fail)
+        full.setattr("convgraft.durable.lines.os.fsync", fail)
         with pytest.raises(OSError, match="No space"):
             store.append({**LINE, "arm": "other"})
     store.append({**LINE, "arm": "third"})

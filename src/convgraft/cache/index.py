@@ -23,8 +23,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from convgraft.cache.lookup import Lookup
-from convgraft.cache.on_disk import sync_folder
 from convgraft.cache.precision import RowType
+from convgraft.durable.on_disk import sync_folder
 
 INDEX = "index.safetensors"
 FORMAT = 1

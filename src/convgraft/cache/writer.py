@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convgraft.cache.index import INDEX, Index, write_index
-from convgraft.cache.on_disk import make_folder
 from convgraft.cache.row_file import ROWS
+from convgraft.durable.on_disk import make_folder
 from convgraft.errors import RunError
 
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}

@@ -16,6 +16,7 @@ from convgraft.cli.report_pictures import Pictures
 from convgraft.cli.report_predictions import examined_run, examined_study
 from convgraft.cli.report_steps import hashes, versions
 from convgraft.compose import Composite, compose, open_sources
+from convgraft.durable.lines import Line, read_config, read_lines
 from convgraft.errors import ArtifactError, ConvgraftError
 from convgraft.export import METRICS, SPLIT, WEIGHTS, load
 from convgraft.export.artifact import PLAN
@@ -28,7 +29,6 @@ from convgraft.report.page_of_run import run_page
 from convgraft.report.page_of_study import main_lines, study_page
 from convgraft.report.run_charts import kind_of
 from convgraft.studies import StudyStore, compare_arms, compare_run
-from convgraft.studies.lines import Line, read_config, read_lines
 from convgraft.studies.store import CONFIG, PREDICTIONS, RESULTS
 from convgraft.training import FreezePolicy
 

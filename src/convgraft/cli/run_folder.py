@@ -15,10 +15,10 @@ from typing import Any
 
 from convgraft.cli.recorded_command import FILE as COMMAND
 from convgraft.cli.recorded_command import record_command
+from convgraft.durable.holding import LOCK, Holding, hold
+from convgraft.durable.lines import differing, read_config, write_config
 from convgraft.errors import ArtifactError
 from convgraft.export.checksums import CHECKSUMS
-from convgraft.studies.holding import LOCK, Holding, hold
-from convgraft.studies.lines import differing, read_config, write_config
 
 STATE = "state"
 CONFIG = "config.json"

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from convgraft.cache.on_disk import copy_folder
 from convgraft.cli import fit_steps, pipeline
 from convgraft.cli.fit_checks import check_data
 from convgraft.cli.run_folder import STATE
 from convgraft.cli.run_folder import claim as claim_run
 from convgraft.data import ImageSet, Split, open_images, split_images
+from convgraft.durable.on_disk import copy_folder
 from convgraft.errors import UsageError
 from convgraft.export import METRICS, load, save, write_card, write_json, write_text
 from convgraft.export.artifact import change_notes

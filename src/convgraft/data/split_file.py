@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 import tempfile
 from collections.abc import Iterable
@@ -12,6 +11,7 @@ from typing import TextIO
 
 from convgraft.data.imageset import PARTS, ImageSet
 from convgraft.data.split import Split
+from convgraft.durable.on_disk import put_in_place
 from convgraft.errors import DataError
 
 HEAD = re.compile(r"# convgraft split, seed ([0-9]{1,4000}), images ([0-9a-f]{64})")
@@ -36,9 +36,7 @@ def write_split(path: Path, images: ImageSet, split: Split) -> None:
             with draft.open("w", encoding="utf-8", errors=ODD_NAMES, newline="") as file:
                 file.write(f"# convgraft split, seed {split.seed}, images {images.fingerprint}\n")
                 _write_rows(file, ((images.ids[i], part_of[i]) for i in sorted(part_of)))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
+            put_in_place(draft, path)
     except OSError as error:
         raise DataError(f"cannot write {path}", found=error.strerror) from error
 

@@ -22,9 +22,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convgraft.cache.on_disk import make_folder, sync_folder
 from convgraft.compose import Composite, compose, open_sources
 from convgraft.compose.nested import RUN_FILES
+from convgraft.durable.on_disk import make_folder, sync_folder
 from convgraft.errors import ArtifactError, PlanError
 from convgraft.export.checksums import CHECKSUMS, check_files, write_checksums
 from convgraft.export.contents import check_labels, read_labels, read_notes, read_object

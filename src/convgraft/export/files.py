@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from convgraft.cache.on_disk import put_in_place
+from convgraft.durable.on_disk import put_in_place
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:

@@ -18,14 +18,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from convgraft.cache.on_disk import put_in_place
+from convgraft.durable.claiming import claim_folder
+from convgraft.durable.holding import Holding, hold
+from convgraft.durable.lines import differing, read_config, write_config
+from convgraft.durable.on_disk import put_in_place
 from convgraft.errors import ArtifactError, UsageError
 from convgraft.predict.pipeline import Answers
 from convgraft.predict.rows import RowForm
 from convgraft.predict.writers import open_writer
-from convgraft.studies.claiming import claim_folder
-from convgraft.studies.holding import Holding, hold
-from convgraft.studies.lines import differing, read_config, write_config
 
 ABOUT, STATE = "about.json", "state.json"
 COMMIT_SECONDS = 5.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from convgraft.durable.lines import Line
 from convgraft.report.page_data import Examined, FusionMap, Page, Pairs, Point, Table
 from convgraft.report.page_of_run import told_pairs
 from convgraft.report.run_command import Call, made_with, study_command
@@ -21,7 +22,6 @@ from convgraft.report.study_tables import (
 )
 from convgraft.report.study_verdict import HOW_COMPARED, failure_words, study_verdict
 from convgraft.studies import ArmSummary, Comparison, failures, finished, summarise
-from convgraft.studies.lines import Line
 
 
 def study_page(

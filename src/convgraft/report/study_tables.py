@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from convgraft.durable.lines import Line
 from convgraft.report.page_data import Table
 from convgraft.report.study import study_columns
 from convgraft.report.study_verdict import HEADER, comparison_cells
 from convgraft.studies import ArmSummary, Comparison
 from convgraft.studies.comparison import WIN
 from convgraft.studies.latency import LATENCY
-from convgraft.studies.lines import Line
 
 Leaks = Mapping[str, Sequence[Mapping[str, Any]]]  # by cell: `digest`, and `places` of its copies
 MOST_LEAKS = 50  # that a page lists

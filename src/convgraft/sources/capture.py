@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from convgraft.errors import SourceError
+from convgraft.sources.in_place import name_changes
 
 _LIBRARY_CODE = (str(Path(torch.__file__).parent), contextlib.__file__)
 RANDOM_DEPTH_LAYERS = ("DropPath", "StochasticDepth", "DropBlock2d")
@@ -119,6 +120,7 @@ def _trace_past_obstacles(module: nn.Module, opaque: set[str], name: str) -> Gra
                 raise _refusal(error, name) from error
             opaque.add(tracer.obstacle)
             continue
+        name_changes(graph, module)
         return tracer.graph_with_names(graph)
 
 

@@ -9,13 +9,13 @@ from typing import Any
 from torch import Tensor
 
 from convgraft.compose import Composite, compose
+from convgraft.durable.lines import Line
 from convgraft.errors import ArtifactError, DataError, RunError
 from convgraft.strategies import Ingredients
 from convgraft.studies.arms import BASELINES, FINETUNE, PROBE, Arm, average_of
 from convgraft.studies.cell import Cell, Place, Report, StoppedError, stop_if_full, task_at
 from convgraft.studies.failures import FAILED, finished, reason
 from convgraft.studies.latency import LATENCY, known_latency, latency_of
-from convgraft.studies.lines import Line
 from convgraft.studies.results import measure_row, short_curve
 from convgraft.studies.store import StudyStore
 from convgraft.studies.study import OWN, Entry, Study, own_answer

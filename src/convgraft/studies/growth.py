@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from convgraft.durable.holding import hold
+from convgraft.durable.lines import differing, plain_config, read_config, write_config
 from convgraft.errors import ArtifactError
 from convgraft.studies.equal_cost import EQUAL_COST
-from convgraft.studies.holding import hold
-from convgraft.studies.lines import differing, plain_config, read_config, write_config
 from convgraft.studies.store import CONFIG, StudyStore
 
 ARMS = "arms"

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convgraft.cache.on_disk import make_folder
-from convgraft.cache.sealed_tensors import load_sealed, save_sealed
 from convgraft.compose import Composite
 from convgraft.data import MISSING
+from convgraft.durable.on_disk import make_folder
+from convgraft.durable.sealed_tensors import load_sealed, save_sealed
 from convgraft.errors import ArtifactError
 from convgraft.training import Answered, Metrics, Task, measure_probabilities
 

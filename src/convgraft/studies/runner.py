@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from convgraft.durable.lines import Line
 from convgraft.strategies import Ingredients
 from convgraft.studies.cell import Cell, Place, Report
 from convgraft.studies.cell_work import CellWork
 from convgraft.studies.entries import entries, with_sides
-from convgraft.studies.lines import Line
 from convgraft.studies.store import StudyStore
 from convgraft.studies.study import Study, taking
 from convgraft.training import FitOptions, Task

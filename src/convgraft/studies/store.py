@@ -17,14 +17,14 @@ from typing import Any
 
 from torch import Tensor
 
-from convgraft.cache.on_disk import make_folder
-from convgraft.cache.sealed_tensors import DamagedTensors, load_sealed, save_sealed
 from convgraft.compose import Composite
+from convgraft.durable.claiming import claim_folder
+from convgraft.durable.holding import Holding
+from convgraft.durable.lines import Line, append_line, read_lines
+from convgraft.durable.on_disk import make_folder
+from convgraft.durable.sealed_tensors import DamagedTensors, load_sealed, save_sealed
 from convgraft.errors import ArtifactError
-from convgraft.studies.claiming import claim_folder
 from convgraft.studies.failures import FAILED, failures, finished
-from convgraft.studies.holding import Holding
-from convgraft.studies.lines import Line, append_line, read_lines
 from convgraft.studies.predictions import Predictions
 
 CONFIG, RESULTS, STATE, PREDICTIONS = "study.json", "results.jsonl", "state", "predictions"

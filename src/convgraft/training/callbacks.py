@@ -12,8 +12,8 @@ from typing import Any
 import lightning as lit
 from torch import Tensor
 
-from convgraft.cache.on_disk import make_folder, put_in_place
 from convgraft.compose import Composite
+from convgraft.durable.on_disk import make_folder, put_in_place
 from convgraft.training.freeze import Freeze
 from convgraft.training.module import FitModule, NotFinite, trainable_state
 from convgraft.training.steps import StepCallback

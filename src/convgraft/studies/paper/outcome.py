@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from convgraft.durable.lines import Line, read_lines
 from convgraft.errors import ArtifactError
 from convgraft.studies.failures import failures, finished
-from convgraft.studies.lines import Line, read_lines
 from convgraft.studies.paper.table_rows import PaperRow
 from convgraft.studies.statistics import (
     CONFIDENCE,

@@ -8,11 +8,11 @@ from typing import Any
 from convgraft.cache import Cache
 from convgraft.compose import open_network, source_seed
 from convgraft.data import ImageSet
+from convgraft.durable.lines import Line
 from convgraft.sources import Source
 from convgraft.strategies import Ingredients, source_names
 from convgraft.studies.cell import Cell, Report
 from convgraft.studies.compare import study_of_file
-from convgraft.studies.lines import Line
 from convgraft.studies.paper.material import read_material
 from convgraft.studies.paper.places import Model, Places
 from convgraft.studies.paper.scales import Amount, Scale

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convgraft.cache.on_disk import put_in_place
+from convgraft.durable.claiming import claim_folder
+from convgraft.durable.holding import Holding
+from convgraft.durable.lines import Line, append_line, read_config, read_lines, write_config
+from convgraft.durable.on_disk import put_in_place
 from convgraft.errors import ArtifactError
-from convgraft.studies.claiming import claim_folder
-from convgraft.studies.holding import Holding
-from convgraft.studies.lines import Line, append_line, read_config, read_lines, write_config
 
 CONFIG, TRIALS, ELAPSED, KEPT = "search.json", "trials.jsonl", "elapsed.json", "kept"
 CHOSEN = "chosen.json"

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from convgraft.cache.on_disk import put_in_place
+from convgraft.durable.on_disk import put_in_place
 
 CHECKSUM = "convgraft_sha256"
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from convgraft.cache.sealed_tensors import DamagedTensors, load_sealed, save_sealed
+from convgraft.durable.sealed_tensors import DamagedTensors, load_sealed, save_sealed
 
 TENSORS = {
     "a": torch.arange(6.0).view(2, 3),

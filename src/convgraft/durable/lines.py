@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from convgraft.cache.on_disk import put_in_place, sync_folder
+from convgraft.durable.on_disk import put_in_place, sync_folder
 from convgraft.errors import ArtifactError
 
 Line = dict[str, Any]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from convgraft.durable.holding import LOCK, Holding, hold
+from convgraft.durable.lines import differing, read_config, write_config
 from convgraft.errors import ArtifactError
-from convgraft.studies.holding import LOCK, Holding, hold
-from convgraft.studies.lines import differing, read_config, write_config
 
 
 def claim_folder(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from convgraft.durable.lines import append_line, read_config, read_lines, write_config
 from convgraft.errors import ArtifactError
-from convgraft.studies.lines import append_line, read_config, read_lines, write_config
 
 LINE = {"cell": "100-0", "arm": "a\u2028b", "val": 0.1 + 0.2, "none": None, "few": [1, 2]}
 

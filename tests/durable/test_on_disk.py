@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from convgraft.cache.on_disk import copy_folder, make_folder, put_in_place
+from convgraft.durable.on_disk import copy_folder, make_folder, put_in_place
 
 
 @pytest.fixture
