@@ -46,6 +46,7 @@ def test_the_test_part_is_read_once_per_arm_after_all_choices(run: Path) -> None
 def test_the_run_is_complete_and_its_state_is_gone(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
     files = {"model.safetensors", "plan.yaml", "labels.json", "metrics.json", "card.md"}
+    files.add("SHA256SUMS")
     assert names == files | {"split.csv", "baselines", "predictions", "command.json"}
     assert {p.stem for p in (run / "predictions").iterdir()} == set(ARMS)
     assert {p.name for p in (run / "baselines").iterdir()} == set(ARMS[1:])

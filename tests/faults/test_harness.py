@@ -76,6 +76,7 @@ class Bench:
 
     def start(self, *arguments: object, **more: str) -> subprocess.Popen[str]:
         command = (sys.executable, HERE / "torture.py", "--modules", "made_up")
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
         paths = os.pathsep.join((str(self.folder), os.environ.get("PYTHONPATH", "")))
         return subprocess.Popen(
             [*map(str, (*command, "--out", self.folder / "out", *arguments))],

@@ -19,7 +19,7 @@ def _marked(campaign: Campaign) -> Any:
     return pytest.param(campaign, id=campaign.name, marks=marks)
 
 
-@pytest.mark.parametrize("campaign", map(_marked, all_campaigns()))
+@pytest.mark.parametrize("campaign", [_marked(campaign) for campaign in all_campaigns()])
 def test_a_slice_of_each_campaign_finds_nothing(campaign: Campaign, tmp_path: Path) -> None:
     if campaign.number == 9 and sys.platform != "linux":
         pytest.skip("memory and handles are read from /proc")
