@@ -17,6 +17,7 @@ import torch
 
 from convgraft.cli.run_folder import claim
 from convgraft.compose import compose
+from convgraft.durable import holding
 from convgraft.durable.holding import hold
 from convgraft.durable.lines import read_lines
 from convgraft.errors import ArtifactError, ConvgraftError
@@ -29,7 +30,6 @@ from convgraft.studies import (
     build_arm,
     failures,
     finished,
-    holding,
 )
 from convgraft.studies.growth import claim_growing
 from convgraft.studies.search.store import SearchStore
