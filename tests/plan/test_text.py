@@ -27,7 +27,11 @@ numbers = st.floats(-10, 10)
 counts = st.integers(1, 10**6)
 characters = st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"])
 networks = st.one_of(
-    st.from_regex(r"(torchvision|timm)/[a-z0-9_.]{1,12}(@[^\s\"\\]{1,12})?", fullmatch=True),
+    st.from_regex(
+        r"(torchvision|timm)/[a-z0-9_.]{1,12}(@[^\s\"\\]{1,12})?",
+        fullmatch=True,
+        alphabet=characters,
+    ),
     st.builds("cifar_resnet20@{}".format, st.text(characters, min_size=1, max_size=20)),
 )
 channels = st.one_of(st.none(), st.tuples(numbers), st.tuples(numbers, numbers, numbers))

@@ -185,3 +185,13 @@ def test_plans_within_plans_are_read_as_deep_as_they_are_written():
     for _ in range(10):
         plan = Plan(8, (SourceRef("a", "runs/x", plan=plan),))
     assert plan_from_yaml(plan_to_yaml(plan)) == plan
+
+
+@pytest.mark.parametrize("name", ["\x85caf\u00e9@\u2028", "a\u2029b", "x # y", "yes"])
+def test_a_network_of_any_name_comes_back(name: str):
+    plan = Plan(32, (SourceRef("a", name),))
+    assert plan_from_yaml(plan_to_yaml(plan)) == plan
+
+
+def test_a_plan_without_sources_comes_back():
+    assert plan_from_yaml(plan_to_yaml(Plan(32, ()))) == Plan(32, ())

@@ -5,6 +5,7 @@ All problems are collected and reported together.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from convgraft.plan.shown import shown
 __all__ = ["Located", "read_yaml", "write_yaml"]
 
 Value = TypeVar("Value")
+_FOLDED = re.compile("[\x85\u2028\u2029]")  # breaks that YAML would fold, unless they are escaped
 MAX_PROBLEMS = 100  # told at once; a file with more of them is no plan
 
 
@@ -134,10 +136,15 @@ def write_yaml(data: Any) -> str:
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
+    def text(dumper: yaml.SafeDumper, given: str) -> yaml.Node:
+        style = '"' if _FOLDED.search(given) else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", given, style=style)
+
     def sequence(dumper: yaml.SafeDumper, items: Sequence[Any]) -> yaml.Node:
         flat = not any(isinstance(item, (dict, list, tuple)) for item in items)
         return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=flat)
 
+    Dumper.add_representer(str, text)
     Dumper.add_representer(list, sequence)
     Dumper.add_representer(tuple, sequence)
     return yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)

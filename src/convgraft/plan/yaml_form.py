@@ -25,6 +25,7 @@ from convgraft.plan.reading import count, finite, kind, word
 from convgraft.plan.values import Head, Plan, SourceRef, TapRef, Wire
 
 FORMAT = 1
+REQUIRED = ("image_size", "sources")
 
 
 def plan_to_yaml(plan: Plan) -> str:
@@ -39,7 +40,7 @@ def _plan_data(plan: Plan) -> dict[str, Any]:
         "wires": [_wire_data(wire) for wire in plan.wires],
         "heads": {head.name: _head_data(head) for head in plan.heads},
     }
-    return {key: value for key, value in data.items() if value}
+    return {key: value for key, value in data.items() if value or key in REQUIRED}
 
 
 def _source_data(ref: SourceRef) -> Any:
@@ -91,7 +92,7 @@ def plan_from_yaml(text: str, *, name: str = "plan") -> Plan:
 def _read_plan(reader: Located, node: yaml.Node) -> Plan:
     """A whole plan, or one within another."""
     known = ("convgraft", "image_size", "sources", "wires", "heads")
-    fields = reader.fields(node, known, required=("image_size", "sources"))
+    fields = reader.fields(node, known, required=REQUIRED)
     version = reader.scalar(fields.get("convgraft"), int, "the format's number", FORMAT)
     if version != FORMAT:
         reader.complain(fields["convgraft"], f"plans of format {version} are not known here")
