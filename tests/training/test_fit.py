@@ -115,6 +115,14 @@ def test_half_precision_is_saved_as_it_was_tested(given: Ingredients, digits_tas
     assert {tensor.dtype for tensor in floating} == {torch.float32}
 
 
+def test_a_precision_that_would_become_another_one_is_refused(
+    given: Ingredients, digits_task: Task
+) -> None:
+    with pytest.raises(UsageError, match='precision "16-mixed" is not to be had') as told:
+        train(given, digits_task, FitOptions(1, 50, precision="16-mixed", accelerator="cpu"))
+    assert "bf16-mixed" in (told.value.hint or "")
+
+
 def test_checkpoints_load_without_unpickling_objects(
     given: Ingredients, digits_task: Task, tmp_path: Path
 ) -> None:
