@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
 
-.PHONY: install demo test check bench reproduce torture audit clean
+.PHONY: install demo test check bench docs reproduce torture audit clean
 
 install: $(STAMP)
 
@@ -30,6 +30,11 @@ reproduce: install
 	$(BIN)/convgraft reproduce table1 table2 table3 --scale cpu --out runs/reproduce \
 		--markdown docs/reproduced.md
 
+# The documentation as a site in site/; no page loads anything from elsewhere. Every warning is an error.
+docs: install
+	set -e; for script in docs/reference/write_*.py; do $(BIN)/python $$script; done
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --clean
+
 bench: install
 	set -e; for script in benchmarks/*.py; do $(BIN)/python $$script; done
 
@@ -44,4 +49,4 @@ audit:
 	build/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 clean:
-	rm -rf .venv build dist runs .pytest_cache .ruff_cache
+	rm -rf .venv build dist runs site .pytest_cache .ruff_cache

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from convgraft.data import open_images, split_images
 from convgraft.training import Task
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 REPO = Path(__file__).parents[1]
 OFFLINE = str(Path(__file__).parent / "offline")
@@ -74,3 +79,16 @@ def digits_task() -> Task:
     """A hundred training images of 8x8 digits, and all of the other parts."""
     images = open_images("digits")
     return Task(images, split_images(images, seed=0, limit=100), 8)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium; tests skip where it, or what drives it, is not there."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("there is no chromium: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()

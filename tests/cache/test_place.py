@@ -9,7 +9,7 @@ import torch
 from helpers_cache import ROW, ids_of, values_of
 
 from convgraft.cache import default_cache
-from convgraft.cache.place import read_size
+from convgraft.data.user_caches import read_size
 from convgraft.errors import ConvgraftError
 
 

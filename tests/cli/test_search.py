@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from PIL import Image
 from convgraft.cli import search_steps
 from convgraft.cli.search_steps import open_setting, read_macs
 from convgraft.errors import UsageError
-from convgraft.export import load
+from convgraft.export import CARD, load
+from convgraft.export.artifact import change_notes
 from convgraft.studies.search import Rules
 
 MODELS = ("--models", "cifar_resnet20", "cifar_resnet20")
@@ -97,6 +99,25 @@ def test_a_search_killed_while_it_is_tested_keeps_its_choice(
     assert "nothing more is trained" in outcome.err
     assert len(lines.read_text().splitlines()) == 2
     assert json.loads(outcome.out)["chosen"]["number"] == 0
+
+
+def test_a_search_killed_before_it_told_how_its_choice_was_solved(
+    folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "one"
+    shutil.copytree(folder, out)
+    solved = json.loads((out / "best" / "metrics.json").read_text())["fit"]
+    assert solved["solved by"] == "ridge regression, in closed form"
+    card = (out / "best" / CARD).read_text()
+    run = load(out / "best", trust_python=True)
+    change_notes(out / "best", {**run.metrics, "fit": {"optimiser": "adamw"}}, "a card")
+    for name in ("SHA256SUMS", "metrics.json"):  # killed before either of them
+        assert convgraft(*COMMAND, "--out", out).code == 0
+        assert json.loads((out / "best" / "metrics.json").read_text())["fit"] == solved
+        assert (out / "best" / CARD).read_text() == card
+        assert (out / "best" / "SHA256SUMS").is_file()
+        if name == "SHA256SUMS":
+            (out / "best" / name).unlink()
 
 
 def test_another_search_in_the_folder_is_refused(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -94,3 +95,39 @@ def real_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"no real data at {path}; set CONVGRAFT_DATA")
     return path
+
+
+@pytest.fixture
+def write_tar() -> Callable[..., Path]:
+    """Write members to a tar: `write_tar(path, {"0.png": bytes, "0.cls": "cat"})`."""
+
+    def write(path: Path, members: Mapping[str, bytes | str], **options: Any) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(path, options.pop("mode", "w"), **options) as tar:
+            for name, data in members.items():
+                content = data.encode() if isinstance(data, str) else data
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, BytesIO(content))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def shards(
+    tmp_path: Path, png: Callable[..., bytes], write_tar: Callable[..., Path]
+) -> Callable[..., Path]:
+    """A folder of shards of random pictures of classes 0..2: `shards(4, 3, 5)`."""
+
+    def make(*lengths: int, root: str = "shards", name: str = "a-{:03d}.tar") -> Path:
+        row = 0
+        for number, length in enumerate(lengths):
+            members: dict[str, bytes | str] = {}
+            for _ in range(length):
+                members |= {f"{row:04d}.png": png(row), f"{row:04d}.cls": str(row % 3)}
+                row += 1
+            write_tar(tmp_path / root / name.format(number), members)
+        return tmp_path / root
+
+    return make

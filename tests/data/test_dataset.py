@@ -5,7 +5,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from convgraft.data import (
-    EpochSampler,
+    EpochBatches,
     PixelDataset,
     Pixels,
     augmentation,
@@ -58,9 +58,9 @@ def test_the_global_generator_is_left_alone(pixels: Pixels):
 
 def batches(pixels: Pixels, workers: int, epoch: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     data = PixelDataset(pixels, range(40), augment=augmentation("standard", 8), seed=3)
-    sampler = EpochSampler(len(data), seed=3)
-    sampler.set_epoch(epoch)
-    loader = DataLoader(data, batch_size=16, sampler=sampler, num_workers=workers)
+    sampler = EpochBatches()
+    sampler.set_epoch(epoch, torch.arange(len(data)).flip(0).split(16))
+    loader = DataLoader(data, batch_sampler=sampler, num_workers=workers)
     images, labels = zip(*loader, strict=True)
     return torch.cat(images), torch.cat([batch[""] for batch in labels])
 
@@ -86,26 +86,14 @@ def test_every_column_comes_along(pixels: Pixels):
         assert (labels["parity"] == labels[""] % 2).all()
 
 
-def test_each_epoch_is_a_shuffle_of_all_positions():
-    sampler = EpochSampler(50, seed=1)
-    first = list(sampler)
-    assert first == list(sampler)
-    sampler.set_epoch(1)
-    second = list(sampler)
-    assert {epoch for epoch, _ in first} == {0}
-    assert {epoch for epoch, _ in second} == {1}
-    assert sorted(p for _, p in first) == sorted(p for _, p in second) == list(range(50))
-    assert [p for _, p in first] != [p for _, p in second]
-    assert [p for _, p in first] != [p for _, p in EpochSampler(50, seed=2)]
-    assert len(sampler) == 50
-
-
-def test_without_shuffling_the_order_stays():
-    assert list(EpochSampler(3, seed=1, shuffle=False)) == [(0, 0), (0, 1), (0, 2)]
+def test_batches_are_yielded_with_their_epoch():
+    sampler = EpochBatches()
+    assert list(sampler) == []
+    sampler.set_epoch(4, [torch.tensor([7, 2]), torch.tensor([5])])
+    assert list(sampler) == list(sampler) == [[(4, 7), (4, 2)], [(4, 5)]]
+    assert len(sampler) == 2
 
 
 def test_a_negative_seed(pixels: Pixels):
-    with pytest.raises(DataError, match="seed -2"):
-        EpochSampler(3, seed=-2)
     with pytest.raises(DataError, match="seed -2"):
         PixelDataset(pixels, [0], seed=-2)

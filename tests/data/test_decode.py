@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from convgraft.data import BrokenImage, decode
+from convgraft.data.decode import LONGEST_SIDE
 
 Encode = Callable[..., bytes]
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 7, 3), dtype=np.uint8)
@@ -143,6 +144,14 @@ def test_a_bomb_is_broken(encoded: Encode, monkeypatch: pytest.MonkeyPatch, limi
     assert decode(data).shape == (3, 10, 10)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     assert reason(data) == f"is larger than {limit} pixels"
+
+
+def test_what_is_thin_and_endless_is_broken(encoded: Encode):
+    line = np.zeros((1, LONGEST_SIDE + 1, 3), dtype=np.uint8)
+    assert decode(encoded(line[:, 1:])).shape == (3, 1, LONGEST_SIDE)
+    assert reason(encoded(line)) == f"is longer than {LONGEST_SIDE} pixels on one side"
+    upright = line.transpose(1, 0, 2)
+    assert reason(encoded(upright)) == f"is longer than {LONGEST_SIDE} pixels on one side"
 
 
 def test_no_warning_leaks_and_the_filters_come_back(encoded: Encode):

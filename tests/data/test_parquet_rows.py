@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from convgraft.data import BrokenImage, load_pixels, open_images, parquet_rows
+from convgraft.data import BrokenImage, load_pixels, open_images, pages
 from convgraft.errors import DataError
 
 Write = Callable[..., Path]
@@ -33,10 +33,10 @@ def test_memory_is_bounded_by_row_groups(
 ):
     values = structs(9)
     path = write_parquet(tmp_path / "x.parquet", {"img": values, "label": labels(9)})
-    monkeypatch.setattr(parquet_rows, "CACHE_BYTES", 1)
+    monkeypatch.setattr(pages, "CACHE_BYTES", 1)
     images = open_images(path)
     assert [images.raw(row) for row in range(9)] == [value["bytes"] for value in values]
-    assert len(images.source._cache) == 1  # type: ignore[attr-defined]
+    assert len(images.source._pages) == 1  # type: ignore[attr-defined]
 
 
 def test_opening_reads_no_image(tmp_path: Path, write_parquet: Write, structs: Structs):

@@ -65,6 +65,10 @@ class Work:
         out, store, log = place / self.out, place / "store", place / "log.txt"
         return Command(told, out, store, log, store_too=True, prepare=self.prepare)
 
+    def is_done(self, place: Path) -> bool:
+        """Whether its one file has its name already: then the same command is refused."""
+        return (place / self.out).is_file()
+
     def differs(self, place: Path, whole: Path) -> str:
         """What came out otherwise than in the whole; empty for nothing."""
         one, other = place / self.out, whole / self.out

@@ -142,10 +142,10 @@ def _lines(told: IO[str], log: Path) -> Iterator[dict[str, Any]]:
 CAMPAIGNS = (
     Campaign(
         *(9, "serve-long", "memory and handles of a server under mixed load stay flat"),
-        *(3, 60, serve_trials),
+        *(3, 120, serve_trials),
     ),
     Campaign(
         *(9, "fit-long", "memory and handles of a process that fits again and again stay flat"),
-        *(3, 60, fit_trials),
+        *(3, 120, fit_trials),
     ),
 )

@@ -67,10 +67,14 @@ def without_dropout(composite: Composite) -> Composite:
 
 @torch.no_grad()
 def stir(composite: Composite) -> Composite:
-    """Give what starts at zero, running statistics and votes some other numbers."""
+    """Give what starts at zero or one, running statistics and votes some other numbers.
+
+    A gate that is all open leaves maps without a difference in space, in which a max-pooling may
+    choose any place: two right gradients, which differ.
+    """
     drawn = torch.Generator().manual_seed(5)
     for weight in composite.parameters():
-        if not weight.any():
+        if not weight.any() or bool((weight == 1).all()):
             weight.uniform_(0.3, 1.0, generator=drawn)
         elif weight.abs().max() < 0.02:  # a classifier that begins close to zero
             weight.mul_(100)

@@ -61,9 +61,16 @@ def short(seed, count, folder):
     yield Trial("case 0")
 
 
+def hanging(seed, count, folder):
+    yield Trial("case 0")
+    if "CONVGRAFT_TRIAL_LIMIT" in os.environ:
+        time.sleep(1000)
+    yield from (Trial(f"case {number}") for number in range(1, count))
+
+
 CAMPAIGNS = tuple(
     Campaign(number, trials.__name__, f"{trials.__name__} holds", 1, 6, trials)
-    for number, trials in enumerate((good, bad, raising, dying, short), 1)
+    for number, trials in enumerate((good, bad, raising, dying, short, hanging), 1)
 )
 """
 
@@ -185,3 +192,11 @@ def test_a_line_that_was_cut_short_is_taken_off(tmp_path: Path) -> None:
     with log.writing() as writer:
         writer.add(Done("a", 0, 1, "again", "", 0.1))
     assert [one.what for one in TrialLog(tmp_path).of("a", 0)] == ["x", "again", "x"]
+
+
+def test_a_trial_that_hangs_is_ended_and_told(bench: Bench) -> None:
+    code, said = bench.run("--only", "hanging", "good", CONVGRAFT_TRIAL_LIMIT="10")
+    assert code == 1
+    assert "hanging, seed 0, trial 1: the campaign" in said
+    assert "was ended after 10 s" in said
+    assert bench.tried("good") == [0, 1, 2, 3, 4, 5]

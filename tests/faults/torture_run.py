@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from trial_log import Done, Writer
 from worker import can_skip
 
 HERE = Path(__file__).parent
+# seconds that a trial may take before it counts as one that hangs
+LIMIT = float(os.environ.get("CONVGRAFT_TRIAL_LIMIT", "1800"))
 OnTrial = Callable[[int], object]
 
 
@@ -66,7 +69,7 @@ def run_campaign(campaign: Campaign, asked: Torture, writer: Writer, on_trial: O
             number += 1
             on_trial(number)
         else:
-            ended = f"its process ended with {process.wait()}"
+            ended = f"its process ended with {process.wait()}, or was ended after {LIMIT:.0f} s"
     if not ended and number < count:
         ended = f"only {number} of {count} trials were made"
     if ended:
@@ -100,7 +103,7 @@ def _working(
         )
         os.close(writing)
         try:
-            yield process, _lines(pipe)
+            yield process, _lines(pipe, process.pid)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -108,10 +111,17 @@ def _working(
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _lines(pipe: Any) -> Iterator[dict[str, Any]]:
-    for line in pipe:
-        if line.endswith("\n"):
-            yield json.loads(line)
+def _lines(pipe: Any, group: int) -> Iterator[dict[str, Any]]:
+    """What a campaign tells; where it tells nothing for too long, its processes are ended."""
+    while True:
+        watch = threading.Timer(LIMIT, os.killpg, (group, signal.SIGKILL))
+        watch.daemon = True
+        watch.start()
+        line = pipe.readline()
+        watch.cancel()
+        if not line.endswith("\n"):
+            return
+        yield json.loads(line)
 
 
 def _printed(campaign: Campaign, asked: Torture) -> Path:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from convgraft.sources import source
 from convgraft.strategies import Ingredients
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 SIZE = 8
 

@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from convgraft.data import EpochSampler, Pixels
+from convgraft.data import Pixels
+from convgraft.data.seeding import shuffled
 from convgraft.training import FitOptions, loaders
 from convgraft.training.loaders import Batch, loader
+from convgraft.training.ranks import Ranks
 
 
 class Numbers:
@@ -29,6 +31,11 @@ class Numbers:
         return (values, values[:, :1]), {"": rows % 3, "kind": rows % 2}
 
 
+def some_pixels(count: int) -> Pixels:
+    images = torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(count, 3, 8, 8)
+    return Pixels(images.clone(), torch.arange(count), tuple(range(count)), ())
+
+
 def rows_of(batches: list[Batch]) -> list[list[int]]:
     return [inputs[0][:, 0].int().tolist() for inputs, _ in batches]
 
@@ -42,9 +49,7 @@ def test_batches_are_those_of_the_sampler(
     drawn = loader(Numbers(count), FitOptions(batch_size=32), shuffle=True, seed=5)
     for epoch in (0, 3):
         batches = list(drawn.epoch(epoch))
-        sampler = EpochSampler(count, seed=5)
-        sampler.set_epoch(epoch)
-        order = [position for _, position in sampler]
+        order = shuffled(count, 5, epoch).tolist()
         naive = [order[start : start + 32] for start in range(0, count, 32)]
         if count == 97:  # a last batch of one image is left out
             naive = naive[:-1]
@@ -80,8 +85,7 @@ def test_a_trainer_sees_one_item() -> None:
 
 @pytest.mark.parametrize("augment", ["none", "digits"])
 def test_images_and_their_labels(augment: str) -> None:
-    images = torch.arange(50, dtype=torch.uint8)[:, None, None, None].expand(50, 3, 8, 8)
-    pixels = Pixels(images.clone(), torch.arange(50), tuple(range(50)), ())
+    pixels = some_pixels(50)
     drawn = loader(pixels, FitOptions(batch_size=16, augment=augment), shuffle=True, seed=1)
     batches = list(drawn.epoch(2))
     assert len(batches) == drawn.steps == 4
@@ -89,3 +93,45 @@ def test_images_and_their_labels(augment: str) -> None:
     for (shown,), labels in batches:
         assert shown.shape == (len(labels[""]), 3, 8, 8)
         assert shown[:, 0, 4, 4].tolist() == labels[""].tolist()
+
+
+@pytest.mark.parametrize("augment", ["none", "digits"])
+@pytest.mark.parametrize("world", [2, 3])
+def test_ranks_share_each_batch(augment: str, world: int) -> None:
+    pixels = some_pixels(35)  # the last batch has three images
+    options = FitOptions(batch_size=16, augment=augment)
+    whole = list(loader(pixels, options, shuffle=True, seed=1).epoch(2))
+    shares = [
+        list(loader(pixels, options, shuffle=True, seed=1, ranks=Ranks(r, world)).epoch(2))
+        for r in range(world)
+    ]
+    for number, ((images,), labels) in enumerate(whole):
+        for rank, batches in enumerate(shares):
+            (own,), known = batches[number]
+            assert torch.equal(own, images[rank::world])
+            assert torch.equal(known[""], labels[""][rank::world])
+
+
+def test_a_rank_without_an_image_gets_an_empty_batch() -> None:
+    for augment in ("none", "digits"):
+        drawn = loader(
+            some_pixels(34),
+            FitOptions(batch_size=16, augment=augment),
+            shuffle=True,
+            seed=1,
+            ranks=Ranks(2, 3),
+        )
+        (images,), labels = list(drawn.epoch(0))[-1]
+        assert images.shape[0] == len(labels[""]) == 0
+        assert images.shape[1:] == (3, 8, 8)
+
+
+@pytest.mark.parametrize("augment", ["none", "digits"])
+def test_an_epoch_goes_on_in_the_middle(augment: str) -> None:
+    drawn = loader(
+        some_pixels(70), FitOptions(batch_size=16, augment=augment), shuffle=True, seed=1
+    )
+    whole, rest = list(drawn.epoch(1)), list(drawn.epoch(1, 3))
+    assert len(rest) == len(whole) - 3 == 2
+    for ((one,), _), ((other,), _) in zip(whole[3:], rest, strict=True):
+        assert torch.equal(one, other)

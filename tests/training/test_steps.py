@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from convgraft.compose import Composite, compose
-from convgraft.data import EpochSampler
+from convgraft.data.seeding import shuffled
 from convgraft.strategies import STRATEGIES, Ingredients
 from convgraft.training import PRESETS, FitOptions, Task, fit, steps, work_out
 from convgraft.training.callbacks import StepProgress
@@ -39,9 +39,7 @@ def naive(given: Ingredients, task: Task, options: FitOptions, begin: State) -> 
     count = len(pixels)
     rate = schedule(moved, options.schedule, options.epochs * -(-count // options.batch_size))
     for epoch in range(options.epochs):
-        sampler = EpochSampler(count, seed=options.seed)
-        sampler.set_epoch(epoch)
-        order = torch.tensor([position for _, position in sampler])
+        order = torch.from_numpy(shuffled(count, options.seed, epoch))
         for rows in order.split(options.batch_size):
             images = pixels.images[rows].contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16, enabled=autocast):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from convgraft.cache.frontier import Frontier
 from convgraft.cache.halves import in_halves
 from convgraft.cache.pixel_stream import stream_pixels
 from convgraft.cache.precision import RowType
+from convgraft.cache.sharing import Sharers, Together, sharers_of
 from convgraft.cache.split import front_of
 from convgraft.cache.streams import run_streams, streams_on
 from convgraft.cache.tuning import on_threads, tune
@@ -77,6 +78,8 @@ class FrozenPass:
         skip: names of images that are known to be broken.
         on_progress: called with images done and images in all.
         on_wait: called once if another process is computing the same.
+        together: the ranks that all store the same values at this time; each computes a share of
+            what the store that it sees lacks.
     """
 
     images: ImageSet
@@ -90,6 +93,7 @@ class FrozenPass:
     augment: Callable[[str, Tensor], Tensor] | None = None
     on_progress: Report | None = None
     on_wait: Callable[[], None] | None = None
+    together: Together | None = None
     broken: list[BrokenImage] = field(default_factory=list)
     _entries: dict[str, Entry] = field(default_factory=dict)
 
@@ -100,16 +104,47 @@ class FrozenPass:
         computed: Counter[str] = Counter()
         for _ in range(TRIES):  # others may clear the store while this waits for its turn
             groups = self._groups(values)
-            if not groups:
+            if not self._any(bool(groups)):
                 break
             beside = companions(frontier, values, view)
-            computed.update(self._compute_groups(frontier, groups, beside))
+            computed.update(self._in_shares(frontier, groups, beside))
         else:
             raise RunError(
                 f"stored values go away while they are read: {len(self.ids):,} images",
                 hint="a larger CONVGRAFT_CACHE_LIMIT, or another folder by CONVGRAFT_CACHE",
             )
         return PassNotes(dict(computed), time.monotonic() - began, tuple(self.broken))
+
+    def _any(self, flag: bool) -> bool:
+        return any(self.together.gather(flag)) if self.together else flag
+
+    @cached_property
+    def _sharers(self) -> Sharers | None:
+        return sharers_of(self.cache.folder, self.together) if self.together else None
+
+    def _in_shares(
+        self,
+        frontier: Frontier,
+        groups: Sequence[tuple[list[Value], Rows]],
+        companions: Sequence[Value],
+    ) -> Counter[str]:
+        """This rank's share of each group; by source, how many images went through on all ranks."""
+        if not self.together or not self._sharers:
+            return self._compute_groups(frontier, groups, companions)
+        own = [(values, self._sharers.share(rows)) for values, rows in groups]
+        done = self.together.each(
+            lambda: self._compute_groups(frontier, own, companions), alike=(RandomFront,)
+        )
+        for entry in self._entries.values():
+            entry.refresh()
+        known = {image.id for image in self.broken}
+        for told in self.together.gather([[image.id, image.reason] for image in self.broken]):
+            self.broken.extend(BrokenImage(*one) for one in told if one[0] not in known)
+            known |= {one[0] for one in told}
+        computed: Counter[str] = Counter()
+        for counts in self.together.gather(dict(done)):
+            computed.update(counts)
+        return computed
 
     def _compute_groups(
         self,
@@ -135,6 +170,16 @@ class FrozenPass:
             key = entry_key(value, self.cache.dtype)
             self._entries[value.key] = self.cache.entry(key, row, {"what": value.what})
         return self._entries[value.key]
+
+    def room_for(self, values: Sequence[Value]) -> bool:
+        """As `has_room`; the same answer for all ranks, which look one after the other."""
+        if not self.together or not self._sharers:
+            return self.has_room(values)
+        first = self._sharers.place == 0
+        found = self.has_room(values) if first else True
+        self.together.gather(None)  # what had to go is gone when the others look
+        found = found if first else self.has_room(values)
+        return all(self.together.gather(found))
 
     def has_room(self, values: Sequence[Value]) -> bool:
         """Whether what is not stored yet fits into the store, after older things went."""
@@ -176,11 +221,16 @@ class FrozenPass:
     def _run(
         self, frontier: Frontier, values: list[Value], wanted: int, rows: NDArray[np.int64]
     ) -> int:
-        """One pass; how many images went through. The first `wanted` values are what it is for."""
+        """One pass; how many images went through. The first `wanted` values are what it is for.
+
+        One process alone keeps all others from writing meanwhile, so that none computes the same.
+        Ranks, which compute other images each, take turns with every commit.
+        """
         entries = [self.entry(value) for value in values]
         with ExitStack() as stack:
             writers: dict[str, Writer] = {}
-            for entry in sorted(entries, key=lambda one: one.key):  # all in the same order
+            alone = [] if self.together else entries
+            for entry in sorted(alone, key=lambda one: one.key):  # all in the same order
                 writers[entry.key] = stack.enter_context(entry.writing(self.on_wait))
             lacking = np.zeros(len(rows), dtype=bool)
             for entry in entries[:wanted]:  # others may have written meanwhile
@@ -188,7 +238,7 @@ class FrozenPass:
             rows = rows[lacking]
             if not len(rows):
                 return 0
-            keep = _Keeper([(entry, writers[entry.key]) for entry in entries])
+            keep = _Keeper([(entry, writers.get(entry.key)) for entry in entries])
             with torch.inference_mode():
                 return self._compute(front_of(frontier, values), rows, keep)
 
@@ -284,7 +334,7 @@ def _draws(front: fx.GraphModule, size: int, device: torch.device) -> bool:
 class _Keeper:
     """Gathers rows and commits them to their entries, many at a time."""
 
-    def __init__(self, places: Sequence[tuple[Entry, Writer]]) -> None:
+    def __init__(self, places: Sequence[tuple[Entry, Writer | None]]) -> None:
         self.places = places
         self._ids: list[Ids] = []
         self._values: list[list[Tensor]] = [[] for _ in places]
@@ -309,9 +359,13 @@ class _Keeper:
         self._bytes, self._began = 0, time.monotonic()
 
 
-def _commit(ids: Ids, place: tuple[Entry, Writer], column: Sequence[Tensor]) -> None:
+def _commit(ids: Ids, place: tuple[Entry, Writer | None], column: Sequence[Tensor]) -> None:
     """Append what an entry does not have yet of the values of some images."""
     entry, writer = place
+    if writer is None:
+        with entry.writing() as its_turn:
+            _commit(ids, (entry, its_turn), column)
+        return
     new = entry.slots(ids) < 0
     if new.any():
         writer.append(ids[new], torch.cat(tuple(column))[torch.from_numpy(new)])

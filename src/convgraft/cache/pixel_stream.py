@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from convgraft.cache.folder import Cache
 from convgraft.cache.pixel_rows import pixel_entry, read_stored
 from convgraft.data import BrokenImage, ImageSet, image_ids
+from convgraft.data.decoded import AHEAD, HORIZON, PIECE, tell_layout
 from convgraft.data.pixels import chosen_images
 from convgraft.data.resize import read_into
-
-AHEAD = 2  # batches that are decoded while the caller works on one
-PIECE = 16  # images per task, unless a batch has fewer for each worker
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +99,9 @@ class _Source:
             if values is not None:
                 canvas[stored] = values.numpy()
             missing = np.flatnonzero(~stored)
+        if len(missing):
+            coming = self._chosen[part.stop :: len(indices)][:HORIZON]
+            tell_layout(self._images, np.array(indices), [np.array([one]) for one in coming])
         length = max(1, min(PIECE, -(-len(missing) // max(workers, 1))))
         tasks = []
         for start in range(0, len(missing), length):

@@ -60,6 +60,10 @@ def compare(
     precision: said.Precision = None,
     cache: said.KeepFrozen = True,
     strict: said.Strict = False,
+    jobs: said.Jobs = None,
+    ray: said.OnRay = None,
+    cpus_per_arm: said.CpusPerArm = None,
+    gpus_per_arm: said.GpusPerArm = None,
     json: said.AsJson = False,
 ) -> None:
     """Compare ways of combining networks with each other and with what they have to beat.
@@ -77,7 +81,9 @@ def compare(
     it, or with another --out does it again. Options overrule what a study file says.
     """
     from convgraft.cli import compare_steps, study_steps, study_work
+    from convgraft.cli.jobs import read_spreading
 
+    spreading = read_spreading(jobs, ray, cpus_per_arm, gpus_per_arm)
     training = study_steps.read_training({
         "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay, "optimiser": optimizer,
         "schedule": schedule, "label_smoothing": label_smoothing, "augment": augment,
@@ -90,4 +96,4 @@ def compare(
     )  # fmt: skip
     asked = compare_steps.read_asked(told)
     setting = compare_steps.open_setting(asked, only or (), cache=cache, strict=strict)
-    study_work.carry_out(setting, asked.out, json=json, claim=asked.claim)
+    study_work.carry_out(setting, asked.out, json=json, claim=asked.claim, spreading=spreading)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from convgraft.cli import fit_steps, study_steps
-from convgraft.data import open_images
 from convgraft.errors import UsageError
 from convgraft.export.files import write_text
 from convgraft.strategies import source_names
@@ -22,6 +21,7 @@ from convgraft.studies import (
 )
 from convgraft.studies.design_text import read_design
 from convgraft.studies.growth import claim_growing
+from convgraft.studies.opening import DataPlace
 from convgraft.studies.store import CONFIG
 from convgraft.studies.study_file import QUESTION
 from convgraft.studies.study_text import merged, study_to_yaml
@@ -154,9 +154,10 @@ def open_setting(
     file = asked.file
     study = study_of_file(file, only=only)
     label_map = Path(file.label_map) if file.label_map else None
+    place = DataPlace(file.data, tuple(file.target), label_map)
     setting = study_steps.Setting(
         study=study,
-        images=open_images(file.data, target=list(file.target) or None, label_map=label_map),
+        images=place.open(),
         models=list(file.models.values()),
         image_size=file.image_size,
         options=study_steps.fit_options(file.options),
@@ -165,6 +166,7 @@ def open_setting(
         strict=strict,
         store=fit_steps.open_store(cache, "float32"),
         names=list(file.models),
+        place=place,
     )
     return _with_earlier(setting, asked)
 

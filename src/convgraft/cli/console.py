@@ -9,10 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+_silent: list[bool] = []
+
+
+def be_silent() -> None:
+    """Print nothing more on standard output, and no lines for people: another process does."""
+    _silent.append(True)
+
 
 def print_json(data: Any) -> None:
     """One JSON document on standard output; numbers that JSON has no word for become null."""
-    print(json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False))
+    if not _silent:
+        print(json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def _finite(data: Any) -> Any:
@@ -25,19 +33,25 @@ def _finite(data: Any) -> Any:
 
 def say(text: str) -> None:
     """A line for people, on standard error, so that standard output stays clean."""
+    if _silent:
+        return
     from convgraft.plan.shown import shown
 
     print(shown(text, len(text)), file=sys.stderr, flush=True)
 
 
-def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table on standard output: first column left, the others right."""
+def print_table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], *, words: int = 1
+) -> None:
+    """A table on standard output: the first columns, of `words`, left, the others right."""
+    if _silent:
+        return
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for number, name in enumerate(header):
-        table.add_column(name, justify="left" if number == 0 else "right", overflow="fold")
+        table.add_column(name, justify="left" if number < words else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(str, row))
     # a file may be called [red].png: cells are text, not markup
@@ -64,6 +78,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     )
 
     console = Console(stderr=True)
+    hidden = bool(_silent) or not console.is_terminal
     columns = [
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -72,7 +87,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     ]
-    with Progress(*columns, console=console, disable=not console.is_terminal) as display:
+    with Progress(*columns, console=console, disable=hidden) as display:
         tasks: dict[str, Any] = {}
 
         def report(what: str, done: int, total: int) -> None:

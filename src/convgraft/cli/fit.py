@@ -8,14 +8,7 @@ from typing import Annotated
 import typer
 
 from convgraft.cli import options as said
-from convgraft.cli.console import (
-    RESULT_HEADER,
-    print_json,
-    print_table,
-    progress,
-    result_rows,
-    say,
-)
+from convgraft.cli.console import progress, say
 
 STRATEGY_HELP = (
     "cross-skip (default), stitch, parallel, cascade, multitask, ensemble, ladder, fixed-filters, "
@@ -104,6 +97,13 @@ def fit(
     workers: said.Workers = None,
     accelerator: said.Accelerator = None,
     precision: said.Precision = None,
+    compile: said.Compile = False,
+    devices: said.Devices = None,
+    num_nodes: said.NumNodes = None,
+    node_rank: said.NodeRank = None,
+    master: said.Master = None,
+    strategy_dist: said.StrategyDist = "auto",
+    checkpoint_minutes: said.CheckpointMinutes = None,
     baselines: Annotated[
         bool, typer.Option("--baselines", help="Also train each network alone, and average them.")
     ] = False,
@@ -112,6 +112,7 @@ def fit(
         typer.Option(help="csv, tensorboard or MODULE:CLASS; several: each is told."),
     ] = None,
     strict: Annotated[bool, typer.Option(help="Stop at a broken image.")] = False,
+    stream: said.Stream = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a run that lies there.")] = False,
     json: said.AsJson = False,
 ) -> None:
@@ -120,10 +121,13 @@ def fit(
     Example: convgraft fit pictures/ --models torchvision/resnet18@a.safetensors
     timm/mobilenetv3_small_100@b.safetensors --image-size 100 --baselines --out runs/x
     """
+    from convgraft.cli import launch
+
+    launch.begin(launch.Launch(devices or 1, num_nodes or 1, node_rank, master, strategy_dist))
+
     from convgraft.cli import fit_checks, fit_outcome, fit_steps, pipeline, study_steps
-    from convgraft.cli.run_folder import claim
-    from convgraft.data import conflict_words, find_conflicts, find_leaks, image_digests, leak_words
-    from convgraft.report import compared_verdict
+    from convgraft.cli.leak_check import tell_copies
+    from convgraft.cli.run_over_ranks import claim_for_all
     from convgraft.studies import Design
     from convgraft.training import Task
     from convgraft.training.loggers import find_loggers
@@ -135,6 +139,7 @@ def fit(
         "optimiser": optimizer, "schedule": schedule, "label_smoothing": label_smoothing,
         "augment": augment, "views": views, "patience": patience, "seed": seed,
         "workers": workers, "accelerator": accelerator, "precision": precision,
+        "compile": compile or None, "checkpoint_minutes": checkpoint_minutes,
     }))  # fmt: skip
     chosen, asked_for = fit_steps.read_options({
         "start": start, "hidden": hidden, "dropout": dropout, "fusion": fusion, "head": head,
@@ -143,7 +148,8 @@ def fit(
         "filters": filters,
     })  # fmt: skip
     named = strategy or ("" if plan else fit_steps.DEFAULT_STRATEGY)
-    images, split = fit_steps.open_data(data, target, label_map, limit, seed, options.augment)
+    opened = (data, target, label_map, limit, seed, options.augment, stream)
+    images, split = fit_steps.open_data(*opened)
     weights = fit_steps.read_weights(task_weights, images.target or "label")
     design = Design(named, chosen, asked_for, freeze, loss, balance, weights, learn_filters)
     asked = fit_steps.Asked(models, plan, image_size, design, random_front)
@@ -151,13 +157,9 @@ def fit(
     fit_checks.check_data(arms[0], given.sources, images, split, planned=plan is not None)
     fit_checks.check_arms(arms, given, images, options, out)
     fit_steps.check_likeness(chosen.pairs, split)
-    known = image_digests(images, [*split.train, *split.val, *split.test])
-    if leaks := leak_words(find_leaks(images, split, known=known)):
-        say(leaks)
-    if conflicts := conflict_words(find_conflicts(images, known)):
-        say(conflicts)
+    tell_copies(images, split)
     run_config = fit_steps.config(arms, options, images, split, chosen.pairs, store)
-    folder = claim(out, run_config, overwrite=overwrite)
+    folder = claim_for_all(out, run_config, overwrite=overwrite)
     if arms[0].solved:
         say(f"{arms[0].name} is solved in closed form: no gradient step is taken")
     if folder.resumed:
@@ -168,13 +170,6 @@ def fit(
         rows = pipeline.run_arms(arms, given, task, options, folder, report, loggers)
     for image in task.broken:
         say(f"left out: {image}")
-    compared = fit_outcome.compared(rows, arms[0].name, folder.predictions_folder)
-    if json:
-        print_json(fit_outcome.summary(out, arms[0], options, task, rows, compared))
-        return
-    print_table(f"{data}: {len(split.train)} training images", RESULT_HEADER, result_rows(rows))
-    if told := compared_verdict(compared):
-        say(told)
-    if work := fit_outcome.frozen_work(task):
-        say(work)
-    say(f"saved in {out}; next: convgraft predict {out} IMAGE, or convgraft explain {out}")
+    if not folder.is_ours:
+        return  # another rank tells
+    fit_outcome.tell(data, out, arms[0], options, task, rows, folder, json=json)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from convgraft.cli.console import say
+from convgraft.cli.console import RESULT_HEADER, print_json, print_table, result_rows, say
+from convgraft.cli.run_folder import RunFolder
 from convgraft.errors import ArtifactError
 from convgraft.report import compared_verdict
 from convgraft.studies import Arm, Comparison, Predictions, Row, compare_run
@@ -67,3 +68,28 @@ def summary(
         "comparisons": [one.as_dict() for one in comparisons],
         "frozen_images": task.computed,
     }
+
+
+def tell(
+    data: str,
+    out: Path,
+    main: Arm,
+    options: FitOptions,
+    task: Task,
+    rows: Sequence[Row],
+    folder: RunFolder,
+    *,
+    json: bool,
+) -> None:
+    """Print what came of a fit, as JSON or as a table with its verdict."""
+    found = compared(rows, main.name, folder.predictions_folder)
+    if json:
+        print_json(summary(out, main, options, task, rows, found))
+        return
+    title = f"{data}: {len(task.split.train)} training images"
+    print_table(title, RESULT_HEADER, result_rows(rows))
+    if told := compared_verdict(found):
+        say(told)
+    if work := frozen_work(task):
+        say(work)
+    say(f"saved in {out}; next: convgraft predict {out} IMAGE, or convgraft explain {out}")

@@ -52,10 +52,12 @@ def open_data(
     limit: int | None,
     seed: int,
     augment: str,
+    stream: bool = False,
 ) -> tuple[ImageSet, Split]:
-    """The images and their split."""
+    """The images, streamed if asked for or if they are such, and their split."""
     check_augmentation(augment)
     images = open_images(data, target=targets or None, label_map=label_map)
+    images = replace(images, streams=stream or images.streams)
     return images, split_images(images, seed=seed, limit=limit)
 
 
@@ -231,7 +233,7 @@ def config(
     """
     told = asdict(options)
     hurried = () if options.budget_seconds is not None else ("budget_seconds",)
-    indifferent = ("workers", "accelerator", *hurried)
+    indifferent = ("workers", "accelerator", "checkpoint_minutes", *hurried)
     return {
         "convgraft": convgraft.__version__,
         "arms": {a.name: [str(a.plan), a.policy.as_data(), str(a.loss)] for a in arms},
@@ -241,6 +243,7 @@ def config(
         "training_images": len(split.train),
         **({"pairs": pairs} if pairs != SHAPE else {}),
         **({"stored_as": store.dtype} if store and store.dtype != EXACT else {}),
+        **({"stream": True} if images.streams else {}),  # epochs have another order
     }
 
 

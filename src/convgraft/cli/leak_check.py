@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from convgraft.data import ImageSet, Leak, find_leaks, image_digests, leak_words, split_images
+from convgraft.cli.console import say
+from convgraft.data import (
+    ImageSet,
+    Leak,
+    Split,
+    conflict_words,
+    find_conflicts,
+    find_leaks,
+    image_digests,
+    leak_words,
+    split_images,
+)
 from convgraft.errors import UsageError
 from convgraft.studies import Cell
 from convgraft.training.task import Progress
@@ -56,3 +67,12 @@ def leak_notes(leaks: Leaks, cells: int) -> list[str]:
         f"In {len(leaks)} of {cells} cells some pictures are in more than one part of the split, "
         f"in one cell {tested} at most in the test part and in another one. In {most}: {example}."
     ]
+
+
+def tell_copies(images: ImageSet, split: Split) -> None:
+    """Say which pictures lie in several parts of a split, and which in several classes."""
+    known = image_digests(images, [*split.train, *split.val, *split.test])
+    if leaks := leak_words(find_leaks(images, split, known=known)):
+        say(leaks)
+    if conflicts := conflict_words(find_conflicts(images, known)):
+        say(conflicts)

@@ -18,6 +18,7 @@ from convgraft.cli import (
     cache,
     compare,
     demo,
+    doctor,
     ensemble,
     evaluate,
     explain,
@@ -25,10 +26,13 @@ from convgraft.cli import (
     fewshot,
     fit,
     hub,
+    init,
+    launch,
     match,
     optimize,
     predict,
     profile,
+    rank_words,
     report,
     reproduce,
     search,
@@ -36,6 +40,7 @@ from convgraft.cli import (
     study,
     taps,
 )
+from convgraft.cli.jobs import with_ray
 from convgraft.cli.recorded_command import typed
 from convgraft.errors import ConvgraftError
 
@@ -48,6 +53,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
+app.command("init")(init.init)
 app.command("taps")(taps.taps)
 app.command("explain")(explain.explain)
 app.command("match")(match.match)
@@ -97,25 +104,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors become one clear message and an exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with typed(given), _sigterm_stops():
-            app(spread_values(given), standalone_mode=True)
+        with typed(given), launch.given(given), _sigterm_stops():
+            _run(with_ray(spread_values(given)))
     except ConvgraftError as error:
-        _complain(f"error: {error}")
+        if (before := rank_words.prefix()) is not None:
+            _complain(f"{before}error: {error}")
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, SystemExit) as ended:
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
             raise
-        _complain("stopped")
+        if not rank_words.is_silent():
+            _complain("stopped")
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)
     except (MemoryError, RuntimeError) as error:
-        _tell_no_memory(error)
+        if words := rank_words.lost(error):
+            _complain(words)
+        else:
+            _tell_no_memory(error)
         sys.exit(1)
     except OSError as error:
         _complain(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
         _complain("  try: the same command again, when that is mended; it goes on where it stopped")
         sys.exit(1)
+
+
+def _run(arguments: Sequence[str]) -> None:
+    """Run a command; where it is one of several processes, to the end of all of them."""
+    try:
+        app(arguments, standalone_mode=True)
+    except SystemExit as ended:
+        if not ended.code:
+            rank_words.part()
+        raise
 
 
 @contextmanager

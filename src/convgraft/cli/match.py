@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from convgraft.cli import options as said
 from convgraft.cli.console import print_json, progress, say
 
 
@@ -46,6 +47,10 @@ def match(
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     overwrite: Annotated[bool, typer.Option(help="Replace a plan that lies there.")] = False,
+    devices: said.Devices = None,
+    num_nodes: said.NumNodes = None,
+    node_rank: said.NodeRank = None,
+    master: said.Master = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare every layer of one network with every layer of another one, in one pass.
@@ -55,6 +60,10 @@ def match(
     Example: convgraft match cifar_resnet20@a.safetensors cifar_resnet32@b.safetensors
     --data pictures/ --image-size 32 --out runs/match --plan joined.yaml
     """
+    from convgraft.cli import launch
+
+    launch.begin(launch.Launch(devices or 1, num_nodes or 1, node_rank, master))
+
     from convgraft.cli import match_files, match_steps
     from convgraft.cli.match_data import match_data
     from convgraft.cli.match_view import print_matching
@@ -67,6 +76,8 @@ def match(
     inputs = match_steps.open_inputs(asked)
     with progress() as report:
         found = match_steps.find(inputs, report)
+    if found is None:
+        return  # another rank tells
     told = match_data(found)
     files = match_files.write_report(told, out) if out else []
     if plan:

@@ -11,11 +11,12 @@ from convgraft.data import BrokenImage, ImageSet, load_pixels, open_images, spli
 from convgraft.errors import UsageError
 from convgraft.match import Matching, match_taps
 from convgraft.match.likeness import Pairing, may_pair, pair_by_likeness
-from convgraft.match.matching import LEAST_IMAGES
+from convgraft.match.matching import LEAST_IMAGES, Share
 from convgraft.match.stitches import stitches_to_try
 from convgraft.sources import Tap
 from convgraft.strategies import Ingredients, StrategyOptions
 from convgraft.studies.stitch_prediction import StitchPrediction, StitchPredictor
+from convgraft.training.process_group import current_group
 
 TRIED = 4  # stitches run for each that is asked for
 FEW_IMAGES = 100  # held out; below this chance decides which stitch is the best
@@ -158,8 +159,13 @@ def _shapes(taps: tuple[Tap, ...]) -> str:
     return ", ".join(list(shapes)[:6])
 
 
-def find(inputs: Inputs, report: Report) -> Found:
-    """One pass over the images, the pairs, and what the best stitches are predicted to cost."""
+def find(inputs: Inputs, report: Report) -> Found | None:
+    """One pass over the images, the pairs, and what the best stitches are predicted to cost.
+
+    Of several ranks each does its share of the pass; what comes after is for rank zero alone, and
+    the others get None.
+    """
+    group = current_group()
     asked, given = inputs.asked, inputs.given
     pixels = load_pixels(
         inputs.images,
@@ -177,7 +183,10 @@ def find(inputs: Inputs, report: Report) -> Found:
         positions=asked.positions,
         seed=asked.seed,
         on_progress=lambda done, total: report("match", done, total),
+        share=Share(group.rank, group.world, group.total),
     )
+    if not group.is_first:
+        return None
     by_choice = bool(asked.taps)
     pairs = pair_by_likeness(
         matching,

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-DATA_HELP = "Class folders, Parquet, or digits."
+DATA_HELP = "Class folders, Parquet, tar shards, a URL of such, hf:FOLDER, or digits."
 MODELS = typer.Option(metavar="SOURCE SOURCE ...", help="ARCH\\[@WEIGHTS] each.")
 
 ImageSize = Annotated[
@@ -58,8 +58,25 @@ Views = Annotated[
 Patience = Annotated[int | None, typer.Option(help="Epochs without progress to stop at.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Processes that augment images.")]
 Accelerator = Annotated[str | None, typer.Option(help="auto (default), cpu, gpu or mps.")]
+Devices = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes on this machine that train together, each on a device."),
+]
+NumNodes = Annotated[int | None, typer.Option(min=1, help="Machines that train together.")]
+NodeRank = Annotated[int | None, typer.Option(min=0, help="Of this machine, from 0.")]
+Master = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="Of machine 0, where all meet.")
+]
+StrategyDist = Annotated[str, typer.Option(help="auto (default) or ddp.")]
+CheckpointMinutes = Annotated[
+    float | None,
+    typer.Option(help="Between checkpoints within an epoch, 5 by default; 0: after epochs only."),
+]
 Precision = Annotated[
     str | None, typer.Option(help="Lightning's word, e.g. bf16-mixed; 32-true by default.")
+]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Compile the training step: takes minutes, for GPUs.")
 ]
 KeepFrozen = Annotated[
     bool, typer.Option("--cache/--no-cache", help="Keep what frozen parts compute.")
@@ -68,4 +85,26 @@ StoredAs = Annotated[str, typer.Option(help="float32, bfloat16, float16 or int8.
 Strict = Annotated[
     bool, typer.Option(help="Stop at a broken image, and at a picture in two parts.")
 ]
+Stream = Annotated[
+    bool, typer.Option("--stream", help="Decode images when they are needed; keep none.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Processes that train arms side by side; 1: this one."),
+]
+OnRay = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="[ADDRESS]",
+        help="Train arms on Ray: on this machine, or auto, HOST:PORT or ray://HOST:PORT.",
+    ),
+]
+CpusPerArm = Annotated[
+    float | None, typer.Option(help="Processors that Ray gives an arm; 1 by default.")
+]
+GpusPerArm = Annotated[
+    float | None,
+    typer.Option(help="GPUs that an arm gets, or a share of one; by default what there is."),
+]

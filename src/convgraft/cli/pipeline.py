@@ -18,6 +18,7 @@ from convgraft.strategies import Ingredients
 from convgraft.studies import BASELINES, Arm, Row, Trained, average_of, measure_row, train_arm
 from convgraft.training import FitOptions, Task, evaluate_part
 from convgraft.training.loggers import open_loggers
+from convgraft.training.process_group import current_group
 
 Report = Callable[[str, int, int], None]
 Loggers = Mapping[str, type[Logger]]
@@ -41,7 +42,9 @@ def run_arms(
     votes = _averages(given, trained)
     rows = _measure_arms(task, trained, votes, folder)
     facts = {**_data_facts(task), **_fit_facts(arms[0], options)}
-    _write_run(folder, task, trained, votes, rows, facts)
+    if folder.is_ours:
+        _write_run(folder, task, trained, votes, rows, facts)
+    current_group().wait()  # so that no other rank takes a run for whole that is not
     return rows
 
 
@@ -58,7 +61,8 @@ def _train_arms(
     Raises RunError where somebody stopped it. The folder then holds a loadable artifact of the
     first arm, as far as it came.
     """
-    write_split(folder.path / SPLIT, task.images, task.split)
+    if folder.is_ours:
+        write_split(folder.path / SPLIT, task.images, task.split)
     trained: list[Trained] = []
     for arm in arms:
         item = _train_arm(arm, task, options, folder, report, loggers)
@@ -76,8 +80,9 @@ def _train_arm(
     report: Report,
     loggers: Loggers,
 ) -> Trained:
-    if folder.is_trained(arm.name):
-        run = load(folder.arm(arm.name), trust_python=True)
+    group = current_group()
+    if group.from_first(folder.is_trained(arm.name)):
+        run = load(group.local_folder(folder.arm(arm.name)), trust_python=True)
         return Trained(arm, run.composite, run.metrics, frozenset(run.metrics.get("frozen", ())))
     trained = train_arm(
         arm,
@@ -85,9 +90,11 @@ def _train_arm(
         options,
         checkpoint=folder.checkpoint(arm.name),
         on_progress=lambda done, total: report(f"train {arm.name}", done, total),
-        loggers=() if arm.solved else open_loggers(loggers, folder.logs, arm.name),
+        loggers=()
+        if arm.solved or not folder.is_ours
+        else open_loggers(loggers, folder.logs, arm.name),
     )
-    if trained.notes["finished"]:
+    if trained.notes["finished"] and folder.is_ours:
         notes = trained.notes
         save(
             folder.arm(arm.name),
@@ -102,6 +109,8 @@ def _train_arm(
 
 def _stopped(main: Trained, last: Trained, task: Task, folder: RunFolder) -> RunError:
     """Leave a loadable artifact of the first arm; what to tell whoever stopped the work."""
+    if not folder.is_ours:
+        return RunError("stopped")
     if main.notes["best_epoch"] < 0:
         found = "no epoch was whole yet, so nothing is saved"
     else:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from convgraft.cli import options as said
 from convgraft.cli.console import print_json, progress, say
 
 TABLES_HELP = "table1, table2 and table3, one or several."
@@ -33,6 +34,10 @@ def reproduce(
     cache: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Keep what frozen parts compute.")
     ] = True,
+    jobs: said.Jobs = None,
+    ray: said.OnRay = None,
+    cpus_per_arm: said.CpusPerArm = None,
+    gpus_per_arm: said.GpusPerArm = None,
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the Markdown there too.")
     ] = None,
@@ -48,16 +53,18 @@ def reproduce(
     Example: convgraft reproduce table2 table3 --scale cpu --data DATA --weights WEIGHTS
     """
     from convgraft.cli import fit_steps, reproduce_results, reproduce_steps, reproduce_table
+    from convgraft.cli.jobs import read_spreading, working
     from convgraft.studies.paper import Places, read_scale
 
+    spreading = read_spreading(jobs, ray, cpus_per_arm, gpus_per_arm)
     places = Places(data, weights, out)
     store = fit_steps.open_store(cache, "float32")
     asked = reproduce_steps.read_asked(tables, read_scale(scale), rows or [], seeds)
     work = reproduce_steps.plan_work(asked, places, store)
     for note in work.notes:
         say(note)
-    with progress() as report:
-        reproduce_steps.do_work(work, places, report)
+    with working(spreading) as workers, progress() as report:
+        reproduce_steps.do_work(work, places, report, workers)
     found = reproduce_results.read_results(asked.scale, places)
     text = reproduce_table.reproduced(found)
     files = reproduce_results.write_results(found, text, out, markdown)

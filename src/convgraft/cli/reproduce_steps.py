@@ -32,6 +32,7 @@ from convgraft.studies.paper import (
     rows_of,
 )
 from convgraft.studies.store import RESULTS
+from convgraft.studies.workers import Workers
 
 COUNTED = "natural_images"  # whose classes the paper's table 1 counts
 NAMES = {"table1": 1, "table2": 2, "table3": 3}
@@ -95,8 +96,12 @@ def plan_work(asked: Asked, places: Places, cache: Cache | None) -> Work:
     return Work(counts, tuple(pretrainings), tuple(runs.values()), notes)
 
 
-def do_work(work: Work, places: Places, report: Report) -> None:
-    """Do what is not done yet; raises RunError where somebody stopped it."""
+def do_work(work: Work, places: Places, report: Report, workers: Workers | None = None) -> None:
+    """Do what is not done yet; raises RunError where somebody stopped it.
+
+    Args:
+        workers: train the arms of a row side by side; what networks learn before that is done here.
+    """
     places.out.mkdir(parents=True, exist_ok=True)
     record_command(places.out)
     pace = _Pace(sum(one.work for one in (*work.pretrainings, *work.runs)), report)
@@ -108,7 +113,7 @@ def do_work(work: Work, places: Places, report: Report) -> None:
             _pretrain(pretraining, pace.within(pretraining.work))
         pace.after(pretraining.folder.name, pretraining.work, with_news=with_news)
     for run in work.runs:
-        with_news = _run(run, places, pace.within(run.work))
+        with_news = _run(run, places, pace.within(run.work), workers)
         pace.after(run.row.name, run.work, with_news=with_news)
 
 
@@ -140,11 +145,11 @@ def _pretrain(one: Pretraining, report: Report) -> None:
     one.forget_state()
 
 
-def _run(run: RowRun, places: Places, report: Report) -> bool:
+def _run(run: RowRun, places: Places, report: Report, workers: Workers | None) -> bool:
     """Run a row's study; whether there was anything to do."""
     store = _claim(run, places)
     before = len(store.lines)
-    return len(run.run(store, report)) > before
+    return len(run.run(store, report, workers)) > before
 
 
 def _claim(run: RowRun, places: Places) -> StudyStore:

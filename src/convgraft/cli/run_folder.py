@@ -42,11 +42,13 @@ class RunFolder:
         path: the run's folder.
         resumed: whether unfinished work of the same command was found there.
         holding: the right to write there.
+        is_ours: whether this process writes there: of several ranks one does.
     """
 
     path: Path
     resumed: bool
     holding: Holding | None = None
+    is_ours: bool = True
 
     def checkpoint(self, arm: str) -> Path:
         """Where an arm's training state lies while it trains."""
@@ -65,9 +67,9 @@ class RunFolder:
         """Where what arms made of every test image lies, a file for each arm."""
         return self.path / PREDICTIONS
 
-    def predictions(self, arm: str) -> Path:
-        """Where what an arm made of every test image lies."""
-        return self.predictions_folder / f"{arm}.safetensors"
+    def predictions(self, arm: str) -> Path | None:
+        """Where what an arm made of every test image lies; None where another rank writes it."""
+        return self.predictions_folder / f"{arm}.safetensors" if self.is_ours else None
 
     @property
     def logs(self) -> Path:
@@ -76,6 +78,8 @@ class RunFolder:
 
     def finish(self) -> None:
         """Forget how it was made."""
+        if not self.is_ours:
+            return
         shutil.rmtree(self.path / STATE, ignore_errors=True)
 
 
@@ -136,7 +140,7 @@ def _in_use(path: Path) -> ArtifactError:
     return ArtifactError(
         f'the folder "{path}" is in use',
         expected="a new folder for the run",
-        found="a finished run" if _is_run(path) else "files that are no run",
+        found=_what_lies_in(path),
         hint="another --out" + (", or --overwrite" if _is_run(path) else ""),
     )
 
@@ -169,3 +173,11 @@ def _is_untouched(path: Path) -> bool:
         and not any((path / STATE).rglob("*.ckpt"))
         and not (path / STATE / "arms").is_dir()
     )
+
+
+def _what_lies_in(path: Path) -> str:
+    if not _is_run(path):
+        return "files that are no run"
+    if (path / STATE).is_dir():  # being finished just now, or it has lost that file
+        return f"a run, and no {STATE}/{CONFIG} that says how to go on with it"
+    return "a finished run"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from convgraft.cli import options as said
 from convgraft.cli.console import print_json, print_table, progress, say
 from convgraft.cli.recorded_command import record_command
 
@@ -38,6 +40,10 @@ def search(
     workers: Annotated[int, typer.Option(min=0, help="Processes that augment images.")] = 0,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
     strict: Annotated[bool, typer.Option(help="Stop at a broken image.")] = False,
+    jobs: said.Jobs = None,
+    ray: said.OnRay = None,
+    cpus_per_arm: said.CpusPerArm = None,
+    gpus_per_arm: said.GpusPerArm = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Search strategies, subsets of the networks, taps, adapters and heads for the best join.
@@ -52,11 +58,14 @@ def search(
     The same command goes on where it stopped.
     """
     from convgraft.cli import search_steps
+    from convgraft.cli.jobs import read_spreading, working
+    from convgraft.cli.search_bench import open_bench
     from convgraft.report.front import FRONT_HEADER, front_cells, front_words
-    from convgraft.studies.search import Ceiling, Rules, import_optuna
+    from convgraft.studies.search import Batches, Ceiling, Rules, import_optuna
     from convgraft.training import FitOptions
 
     import_optuna()
+    spreading = read_spreading(jobs, ray, cpus_per_arm, gpus_per_arm)
     options = FitOptions(batch_size=batch_size, seed=seed, workers=workers, accelerator=accelerator)
     ceiling = Ceiling(search_steps.read_macs(max_macs), search_steps.read_latency(max_latency))
     rules = Rules(search_steps.read_minutes(minutes), ceiling, trials, options)
@@ -67,8 +76,10 @@ def search(
         say(f"going on with the {len(store.lines)} trials in {out}")
     if store.chosen:
         say("its point is chosen, and the test part may have been read: nothing more is trained")
-    with progress() as report:
-        found = search_steps.find_best(setting, store, report)
+    told = (data, models, image_size, target, limit, rules, strict, setting.images.fingerprint)
+    with working(spreading, accelerator) as others, progress() as report:
+        batches = Batches(others, partial(open_bench, *told)) if others else None
+        found = search_steps.find_best(setting, store, report, batches)
     search_steps.write_files(out, data, found)
     if json:
         print_json(found.as_data(out))

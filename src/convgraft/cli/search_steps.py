@@ -19,11 +19,13 @@ from convgraft.durable.on_disk import copy_folder
 from convgraft.errors import UsageError
 from convgraft.export import METRICS, load, save, write_card, write_json, write_text
 from convgraft.export.artifact import change_notes
+from convgraft.export.checksums import CHECKSUMS
 from convgraft.report.front import front_table
 from convgraft.report.front_figure import draw_front
 from convgraft.strategies import Ingredients
 from convgraft.studies import Arm, Design, Trained, build_arm
 from convgraft.studies.search import (
+    Batches,
     Candidate,
     Rules,
     SearchStore,
@@ -33,6 +35,7 @@ from convgraft.studies.search import (
     run_search,
 )
 from convgraft.studies.search.store import KEPT
+from convgraft.studies.search.trial_task import Keep
 from convgraft.training import Task
 from convgraft.training.task import Progress
 
@@ -51,7 +54,7 @@ class Setting:
     rules: Rules
     strict: bool = False
 
-    def task(self, report: Progress) -> Task:
+    def task(self, report: Progress | None) -> Task:
         """The images at the size of the composites, decoded when asked for."""
         size = self.given.image_size
         return Task(self.images, self.split, size, strict=self.strict, on_progress=report)
@@ -164,8 +167,13 @@ def claim(out: Path, setting: Setting) -> SearchStore:
     return SearchStore.claim(out, {**config, "ceiling": ceiling, "strict": setting.strict})
 
 
-def find_best(setting: Setting, store: SearchStore, report: Progress) -> Found:
+def find_best(
+    setting: Setting, store: SearchStore, report: Progress, batches: Batches | None = None
+) -> Found:
     """Search, then test the chosen point, once; a search that is finished is only read again.
+
+    Args:
+        batches: trains candidates side by side; None: one after another, here.
 
     A search that was stopped after its choice is not continued: the test part may have been read.
     """
@@ -173,8 +181,10 @@ def find_best(setting: Setting, store: SearchStore, report: Progress) -> Found:
     if not _is_finished(folder):
         task = setting.task(report)
         if store.chosen is None:
-            run_search(setting.given, task, setting.rules, store, _keeper(task), report)
+            run_search(setting.given, task, setting.rules, store, keeper(task), report, batches)
         _test(setting, task, store, report)
+    if _chosen(store)["kind"] == "closed":
+        _tell_closed(folder)
     metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
     shutil.rmtree(store.folder / KEPT, ignore_errors=True)
     specs = {name: one.spec for name, one in setting.given.sources.items()}
@@ -185,7 +195,9 @@ def _is_finished(folder: Path) -> bool:
     return (folder / METRICS).is_file() and not (folder / STATE).exists()
 
 
-def _keeper(task: Task) -> Any:
+def keeper(task: Task) -> Keep:
+    """What writes a trained network to a folder, as a run."""
+
     def keep(path: Path, trained: Trained) -> None:
         save(
             path,
@@ -218,14 +230,14 @@ def _test(setting: Setting, task: Task, store: SearchStore, report: Progress) ->
     if not folder.is_trained(arm.name):
         copy_folder(store.kept(chosen["number"]), folder.arm(arm.name))
     pipeline.run_arms([arm], setting.given, task, options, folder, report)
-    if chosen["kind"] == "closed":
-        _tell_closed(store.folder / BEST)
 
 
 def _tell_closed(folder: Path) -> None:
-    """Take the options of a training that was none out of a run's notes and card."""
+    """Take the options of a training that was none out of a run's notes and card, once."""
     run = load(folder, trust_python=True)
     told = {"strategy": run.metrics["arm"], "solved by": "ridge regression, in closed form"}
+    if run.metrics["fit"] == told and (folder / CHECKSUMS).is_file():
+        return
     metrics = {**run.metrics, "fit": told}
     change_notes(folder, metrics, write_card(folder.name, run.composite, run.labels, metrics))
 

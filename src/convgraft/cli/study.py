@@ -41,6 +41,10 @@ def study(
     accelerator: said.Accelerator = None,
     precision: said.Precision = None,
     strict: said.Strict = False,
+    jobs: said.Jobs = None,
+    ray: said.OnRay = None,
+    cpus_per_arm: said.CpusPerArm = None,
+    gpus_per_arm: said.GpusPerArm = None,
     json: said.AsJson = False,
 ) -> None:
     """Compare many arms on one protocol, over training-set sizes and seeds.
@@ -59,9 +63,11 @@ def study(
     The same command goes on where it stopped; more limits, seeds and arms may be added.
     """
     from convgraft.cli import fit_steps, study_steps, study_work
-    from convgraft.data import open_images
+    from convgraft.cli.jobs import read_spreading
     from convgraft.studies import find_study
+    from convgraft.studies.opening import DataPlace
 
+    spreading = read_spreading(jobs, ray, cpus_per_arm, gpus_per_arm)
     chosen = replace(find_study(name), freeze=freeze or "", only=tuple(only or ()))
     sizes = study_steps.read_limits(limits or [])
     options = study_steps.read_training({
@@ -70,9 +76,10 @@ def study(
         "views": views, "patience": patience, "workers": workers, "accelerator": accelerator,
         "precision": precision,
     })  # fmt: skip
+    place = DataPlace(data, tuple(target or ()), label_map)
     setting = study_steps.Setting(
         study=chosen,
-        images=open_images(data, target=target or None, label_map=label_map),
+        images=place.open(),
         models=models,
         image_size=image_size,
         options=study_steps.fit_options(options),
@@ -80,5 +87,6 @@ def study(
         seeds=study_steps.read_seeds(seeds or "1"),
         strict=strict,
         store=fit_steps.open_store(cache, cache_dtype),
+        place=place,
     )
-    study_work.carry_out(setting, out, json=json)
+    study_work.carry_out(setting, out, json=json, spreading=spreading)

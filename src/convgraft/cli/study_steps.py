@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 from convgraft.cache import Cache
@@ -15,9 +16,12 @@ from convgraft.data import ImageSet, split_images
 from convgraft.errors import UsageError
 from convgraft.strategies import Ingredients
 from convgraft.studies import Cell, Entry, Study, entries, taking, with_sides
+from convgraft.studies.opening import DataPlace, same_images
 from convgraft.studies.seeds import SEEDS
 from convgraft.studies.seeds import read_seeds as seeds_in
+from convgraft.studies.tasks import OpenCell
 from convgraft.training import FitOptions, Task
+from convgraft.training.at_rest import EXACT
 from convgraft.training.options import AUTO
 from convgraft.training.task import Progress
 
@@ -34,6 +38,7 @@ class Setting:
         seeds: of its splits, networks and trainings.
         store: of pixels and of what frozen parts make of them.
         names: of the networks; empty: `a`, `b`, ...
+        place: where the images lie; without it there is no `opener`.
     """
 
     study: Study
@@ -46,6 +51,17 @@ class Setting:
     strict: bool = False
     store: Cache | None = None
     names: Sequence[str] = ()
+    place: DataPlace | None = None
+
+    @property
+    def opener(self) -> OpenCell:
+        """`open_cell` as plain values: another process opens images, networks and store itself."""
+        assert self.place is not None
+        opened = ("images", "store")
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
+        plain = {name: value for name, value in plain.items() if name not in opened}
+        dtype = self.store.dtype if self.store else None
+        return partial(_open_cell, self.place, self.images.fingerprint, dtype, plain)
 
     @property
     def cells(self) -> list[Cell]:
@@ -68,6 +84,15 @@ class Setting:
     def options_of(self, cell: Cell) -> FitOptions:
         """The fits' options in a cell."""
         return replace(self.options, epochs=self.epochs[cell.limit], seed=cell.seed)
+
+
+def _open_cell(
+    place: DataPlace, fingerprint: str, dtype: str | None, plain: Mapping[str, Any], cell: Cell
+) -> tuple[Task, Ingredients]:
+    """A cell, in another process; raises DataError where that has other images."""
+    images = same_images(place, fingerprint)
+    store = fit_steps.open_store(dtype is not None, dtype or EXACT)
+    return Setting(**plain, images=images, store=store).open_cell(cell)
 
 
 def read_limits(texts: Sequence[str]) -> list[int | None]:

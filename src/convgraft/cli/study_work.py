@@ -8,6 +8,7 @@ from typing import Any
 
 from convgraft.cli import study_outcome, study_steps
 from convgraft.cli.console import print_json, print_table, progress, say
+from convgraft.cli.jobs import HERE, Spreading, working
 from convgraft.cli.leak_check import leak_notes, leaks_of
 from convgraft.cli.recorded_command import record_command
 from convgraft.report import SHORT_HEADER, short_cells
@@ -17,12 +18,18 @@ Claim = Callable[[Path, Mapping[str, Any]], StudyStore]
 
 
 def carry_out(
-    setting: study_steps.Setting, out: Path, *, json: bool, claim: Claim = StudyStore.claim
+    setting: study_steps.Setting,
+    out: Path,
+    *,
+    json: bool,
+    claim: Claim = StudyStore.claim,
+    spreading: Spreading = HERE,
 ) -> None:
     """Run a study in its folder, write its files, and print them.
 
     Args:
         claim: takes the folder, given what makes the study this study.
+        spreading: where arms are trained.
     """
     cells = setting.cells
     checked = study_steps.check_study(setting)
@@ -34,14 +41,15 @@ def carry_out(
     record_command(out)
     if done := len(finished(store.lines)):
         say(f"going on with the {done} results in {out}")
-    with progress() as report:
+    with working(spreading, setting.options.accelerator) as workers, progress() as report:
         run_study(
             checked.study,
             cells,
-            lambda cell: setting.open_cell(cell, report),
+            setting.opener if workers else lambda cell: setting.open_cell(cell, report),
             setting.options_of,
             store,
             report,
+            workers,
         )
     outcome = study_outcome.outcome_of(store, leaks, cells)
     study, name = setting.study, setting.study.name

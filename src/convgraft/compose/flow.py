@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import networkx as nx
@@ -66,11 +67,15 @@ class Flow:
 
     def wires_at(self, source: str, node: str) -> list[int]:
         """Wires that arrive at a node, in plan order."""
-        return [
-            number
-            for number, wire in enumerate(self.plan.wires)
-            if wire.target.source == source and self.node_of(wire.target) == node
-        ]
+        return self._arriving.get((source, node), [])
+
+    @cached_property
+    def _arriving(self) -> Mapping[tuple[str, str], list[int]]:
+        """By source and node, the wires that arrive there."""
+        found: dict[tuple[str, str], list[int]] = {}
+        for number, wire in enumerate(self.plan.wires):
+            found.setdefault((wire.target.source, self.node_of(wire.target)), []).append(number)
+        return found
 
     def raw(self, ref: TapRef) -> Value:
         """What a wire reads at a tap: the network's own value, before joins."""

@@ -54,7 +54,9 @@ def _disagree(node: fx.Node, twin: fx.Node, twins: Mapping[fx.Node, fx.Node]) ->
 def _writers(node: fx.Node) -> set[fx.Node]:
     """The nodes that overwrite this one's value in place."""
     places = set(node.meta.get("writers", ()))
-    return {other for other in node.graph.nodes if places and other.meta.get("origin") in places}
+    if not places:
+        return set()
+    return {other for other in node.graph.nodes if other.meta.get("origin") in places}
 
 
 def _find_twins(

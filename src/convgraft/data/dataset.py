@@ -9,7 +9,7 @@ from torch.utils.data import Dataset, Sampler
 
 from convgraft.data.augment import Augmentation
 from convgraft.data.pixels import Pixels
-from convgraft.data.seeding import check_seed, derived_seed, shuffled
+from convgraft.data.seeding import check_seed, derived_seed
 
 
 class PixelDataset(Dataset[tuple[torch.Tensor, dict[str, int]]]):
@@ -51,43 +51,42 @@ class PixelDataset(Dataset[tuple[torch.Tensor, dict[str, int]]]):
         labels = {name: int(column[row]) for name, column in self._pixels.columns.items()}
         if self._augment is None:
             return image, labels
-        # Only the CPU generator: torch.manual_seed would also reseed the accelerators.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(derived_seed(self._seed, epoch, row))
-            return self._augment(image), labels
+        return augmented(image, self._augment, self._seed, epoch, row), labels
 
 
-class EpochSampler(Sampler[tuple[int, int]]):
-    """Yields (epoch, position) for each of `count` positions, in an order of (seed, epoch).
+def augmented(
+    image: torch.Tensor, augment: Augmentation, seed: int, epoch: int, row: int
+) -> torch.Tensor:
+    """What `augment` makes of the image in that row in that epoch, whoever asks, and when."""
+    # Only the CPU generator: torch.manual_seed would also reseed the accelerators.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derived_seed(seed, epoch, row))
+        return augment(image)
 
-    >>> sampler = EpochSampler(3, seed=0, shuffle=False)
-    >>> sampler.set_epoch(2)
-    >>> list(sampler)
-    [(2, 0), (2, 1), (2, 2)]
+
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """Yields, for each batch of one epoch, its (epoch, position) pairs.
+
+    >>> batches = EpochBatches()
+    >>> batches.set_epoch(2, [torch.tensor([1, 0]), torch.tensor([2])])
+    >>> list(batches)
+    [[(2, 1), (2, 0)], [(2, 2)]]
     """
 
-    def __init__(self, count: int, *, seed: int, shuffle: bool = True) -> None:
-        """Start at epoch 0.
-
-        Raises:
-            DataError: `seed` is negative.
-        """
-        check_seed(seed)
-        self._count, self._seed, self._shuffle = count, seed, shuffle
+    def __init__(self) -> None:
+        """Nothing yet."""
         self._epoch = 0
+        self._batches: Sequence[torch.Tensor] = ()
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration is for."""
-        self._epoch = epoch
+    def set_epoch(self, epoch: int, batches: Sequence[torch.Tensor]) -> None:
+        """Choose what the next iteration yields: int64 positions of each batch."""
+        self._epoch, self._batches = epoch, batches
 
     def __len__(self) -> int:
-        """The number of positions."""
-        return self._count
+        """The number of batches."""
+        return len(self._batches)
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         """One epoch."""
-        epoch = self._epoch
-        if not self._shuffle:
-            return ((epoch, position) for position in range(self._count))
-        order: list[int] = shuffled(self._count, self._seed, epoch).tolist()
-        return ((epoch, position) for position in order)
+        for rows in self._batches:
+            yield [(self._epoch, position) for position in rows.tolist()]

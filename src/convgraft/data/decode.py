@@ -19,6 +19,7 @@ from convgraft.data.modes import to_rgb
 # A closed list: other Pillow readers are rare in image sets, and one starts another program.
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
 UNTOLD = 2**31
+LONGEST_SIDE = 2**18  # resizing what is longer, and thin, takes gigabytes
 REDUCED = 2  # a JPEG at a reduced scale still has this many times the side it is resized to
 # Pixels are stored on disk. Raise this with every change after which some image has others.
 DECODER = 1
@@ -34,7 +35,8 @@ def decode(data: bytes, *, id: str = "image") -> torch.Tensor:
 
     Raises:
         BrokenImage: the bytes are empty, no image, cut short, damaged, or hold more pixels than
-            `PIL.Image.MAX_IMAGE_PIXELS`. No other error comes out, and no warning.
+            `PIL.Image.MAX_IMAGE_PIXELS`, or have a side above `LONGEST_SIDE`. No other error comes
+            out, and no warning.
     """
     pixels = decode_array(data, id=id)
     return torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
@@ -54,7 +56,9 @@ def decode_array(data: bytes, *, id: str = "image", size: int | None = None) -> 
         raise BrokenImage(id, "is empty")
     with QUIET:
         try:
-            return _pixels(data, size)
+            return _pixels(data, id, size)
+        except BrokenImage:
+            raise
         # Pillow's readers raise nearly every built-in type on damaged bytes.
         except Exception as error:
             raise BrokenImage(id, _reason(error, data)) from error
@@ -76,10 +80,12 @@ def claimed_size(data: bytes) -> tuple[int, int] | None:
             return None
 
 
-def _pixels(data: bytes, size: int | None) -> NDArray[np.uint8]:
+def _pixels(data: bytes, id: str, size: int | None) -> NDArray[np.uint8]:
     with Image.open(BytesIO(data), formats=_formats()) as image:
         if _too_large(image):
             raise Image.DecompressionBombError
+        if max(image.size) > LONGEST_SIDE:
+            raise BrokenImage(id, f"is longer than {LONGEST_SIDE} pixels on one side")
         if size is not None and (box := _reduce(image, size)) is not None:
             rgb = image.convert("RGB")
             return to_rgb(_upright(rgb.resize((size, size), Image.Resampling.BILINEAR, box)))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from convgraft.data.broken import BrokenImage
 from convgraft.data.columns import Column, Labels
 from convgraft.data.decode import decode
+from convgraft.data.layout import Layout
 from convgraft.errors import DataError
 
 PARTS = ("train", "val", "test")
@@ -32,8 +33,8 @@ class ImageSet:
 
     Attributes:
         location: where they are, as the user typed it.
-        kind: `folder`, `parquet` or `digits`.
-        target: the label column that was read (Parquet), else None.
+        kind: `folder`, `parquet`, `shards`, `datasets` or `digits`.
+        target: the label column that was read, where columns have names, else None.
         classes: class names; `labels` index into it.
         ids: one stable id per image, e.g. `airplane/airplane_0001.jpg` or `test.parquet#17`.
         labels: int64 [N], read-only; -1, where several columns were asked for, is a missing label.
@@ -45,6 +46,8 @@ class ImageSet:
             `labels` are the main one.
         stamps: gives for images at indices a text each that names file, place in it, size and time
             as they are now (see `image_ids`); None where that cannot be had.
+        layout: shards or row groups that images lie in; None: each lies for itself.
+        streams: whether decoded images are better not kept: there may be more than fit anywhere.
     """
 
     location: str
@@ -58,6 +61,8 @@ class ImageSet:
     source: Source = field(repr=False)
     others: Mapping[str, Column] = field(default_factory=dict, repr=False)
     stamps: Stamps | None = field(default=None, repr=False)
+    layout: Layout | None = field(default=None, repr=False)
+    streams: bool = False
 
     def __len__(self) -> int:
         """The number of images."""

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from convgraft.data.braces import has_braces
 from convgraft.data.columns import OWN_COLUMN
+from convgraft.data.dataset_rows import OBJECT, PREFIX, load_dataset_folder, open_dataset
 from convgraft.data.digits import open_digits
 from convgraft.data.folder import open_folder
 from convgraft.data.imageset import ImageSet, with_columns
 from convgraft.data.label_map import read_label_map
+from convgraft.data.near import Near
 from convgraft.data.parquet import open_parquet, parquet_files
+from convgraft.data.shard_files import PARQUET, local_files, pattern_files, remote_files
+from convgraft.data.shards import open_shards
+from convgraft.data.urls import as_path, is_url
 from convgraft.data.walk import is_image
 from convgraft.errors import DataError, near_miss
 
-FORMS = "a folder of class folders, a .parquet file, a folder of them, or the word digits"
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+
+FORMS = (
+    "a folder of class folders, .parquet files or .tar shards, one such file, a pattern of them, "
+    "a URL, hf:FOLDER, or the word digits"
+)
 
 
 def open_images(
-    location: str | Path,
+    location: str | Path | Dataset | DatasetDict,
     *,
     target: str | Sequence[str] | None = None,
     label_map: str | Path | None = None,
@@ -27,10 +40,12 @@ def open_images(
 
     Args:
         location: a folder of class folders (with `train`, `val`, `test` above them or not), a
-            `.parquet` file or a folder of such files, or `digits`. A string `digits` always
-            means the built-in set; `./digits` names a folder.
-        target: the label column, or several, the main one first. Parquet has columns of any name;
-            class folders and digits have one, `label`.
+            `.parquet` file or `.tar` shard, a folder or a pattern (`cifar-{000..049}.tar`) of such
+            files, here or at a URL, `hf:FOLDER` for what `save_to_disk` of the library datasets
+            wrote, one of its objects, or `digits`. A string `digits` always means the built-in
+            set; `./digits` names a folder.
+        target: the label column, or several, the main one first. Parquet, shards and data sets have
+            columns of any name; class folders and digits have one, `label`.
         label_map: a YAML file that derives further columns from the classes of the main one, as
             in `kind: {car: vehicle, cat: animal}`; they follow those of `target`.
 
@@ -45,8 +60,16 @@ def open_images(
     >>> len(images), images.classes[:3], tuple(images.read(0).shape)
     (1797, ('0', '1', '2'), (3, 8, 8))
     """
-    asked = _asked(str(location), target)
-    images = _open(location, asked, gaps=len(asked) > 1 or label_map is not None)
+    found = location
+    if isinstance(location, str) and location.startswith(PREFIX) and not is_url(location):
+        found = load_dataset_folder(location)
+    name = str(location) if isinstance(location, str | Path) else OBJECT
+    asked = _asked(name, target)
+    gaps = len(asked) > 1 or label_map is not None
+    if isinstance(found, str | Path):
+        images = _open(found, asked, gaps=gaps)
+    else:
+        images = open_dataset(name, found, asked, gaps=gaps)
     return images if label_map is None else with_columns(images, read_label_map(label_map, images))
 
 
@@ -64,18 +87,32 @@ def _asked(location: str, target: str | Sequence[str] | None) -> tuple[str, ...]
 
 def _open(location: str | Path, asked: Sequence[str], *, gaps: bool) -> ImageSet:
     typed = str(location)
-    path = Path(location).expanduser()
+    if isinstance(location, str) and is_url(typed) and (path := as_path(typed)) is None:
+        return _open_files(typed, remote_files(typed), asked, gaps=gaps)
+    path = (is_url(typed) and as_path(typed)) or Path(location).expanduser()
     if typed == "digits" and (isinstance(location, str) or not path.exists()):
         _check_own_column(typed, asked, "the digits have one label each")
         return open_digits(typed)
+    if has_braces(typed) and not path.exists():
+        return _open_files(typed, pattern_files(str(path)), asked, gaps=gaps)
     _check_exists(typed, path)
     files = parquet_files(typed, path)
     if files:
         return open_parquet(typed, files, asked, gaps=gaps)
+    if shards := local_files(typed, path):
+        return open_shards(typed, shards, asked, gaps=gaps)
     if not path.is_dir():
         raise _not_a_set(typed, path)
     _check_own_column(typed, asked, "in a folder the class folders are the labels")
     return open_folder(typed, path)
+
+
+def _open_files(
+    location: str, files: Sequence[Near], asked: Sequence[str], *, gaps: bool
+) -> ImageSet:
+    """Files that are all of one kind, by that kind."""
+    parquet = files[0].path.suffix.lower() == PARQUET
+    return (open_parquet if parquet else open_shards)(location, files, asked, gaps=gaps)
 
 
 def _check_own_column(location: str, asked: Sequence[str], why: str) -> None:

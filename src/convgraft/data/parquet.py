@@ -18,6 +18,8 @@ from convgraft.data.imageset import (
     fingerprint,
     with_columns,
 )
+from convgraft.data.layout import Layout
+from convgraft.data.near import Near
 from convgraft.data.parquet_file import ParquetFile, open_file
 from convgraft.data.parquet_labels import check_columns, choose_target, read_column
 from convgraft.data.parquet_rows import ParquetRows, row_groups
@@ -52,13 +54,13 @@ def parquet_files(location: str, path: Path) -> tuple[Path, ...]:
 
 
 def open_parquet(
-    location: str, paths: Sequence[Path], targets: Sequence[str] = (), *, gaps: bool = False
+    location: str, paths: Sequence[Path | Near], targets: Sequence[str] = (), *, gaps: bool = False
 ) -> ImageSet:
     """The rows of all files, one after the other, as one image set.
 
     Args:
         location: as the user typed it.
-        paths: the files.
+        paths: the files, here or elsewhere.
         targets: the label columns asked for, the main one first; none: the only possible one.
         gaps: whether labels may be missing.
 
@@ -66,17 +68,19 @@ def open_parquet(
         DataError: a file is damaged or differs in its columns, the image or label column cannot
             be told, or a label is out of range or, without `gaps`, missing.
     """
-    files = tuple(open_file(path) for path in paths)
+    nears = [one if isinstance(one, Near) else Near(one.name, one) for one in paths]
+    files = tuple(map(open_file, nears))
     _check_same_columns(location, files)
     schema = files[0].schema
-    image = _image_column(location, schema)
+    image = image_column(location, schema)
     target = choose_target(location, files, image, targets[0] if targets else None)
     check_columns(location, files, image, targets[1:])
     main = read_column(location, files, target, gaps=gaps)
     _check_rows(files, len(main.labels))
     check_two_classes(location, main.classes)
     ids = tuple(f"{f.path.name}#{row}" for f in files for row in range(f.metadata.num_rows))
-    sizes = [(file.path.name, file.path.stat().st_size) for file in files]
+    sizes = [(file.path.name, file.near.here().stat().st_size) for file in files]
+    rows = ParquetRows(files, image)
     images = ImageSet(
         location=location,
         kind="parquet",
@@ -86,8 +90,10 @@ def open_parquet(
         labels=main.labels,
         parts=_parts(files),
         fingerprint=fingerprint("parquet", target, main.classes, ids, main.labels, sizes),
-        source=ParquetRows(files, image),
+        source=rows,
         stamps=ParquetStamps(files, image) if stamps_known(files, image) else None,
+        layout=Layout(rows.lengths, rows.fetch),
+        streams=any(near.remote for near in nears),
     )
     others = [read_column(location, files, name, gaps=gaps) for name in targets[1:]]
     for column in others:
@@ -159,7 +165,8 @@ def _columns(schema: Schema) -> str:
     return ", ".join(f"{field.name} ({field.type})" for field in schema)
 
 
-def _image_column(location: str, schema: Schema) -> str:
+def image_column(location: str, schema: Schema) -> str:
+    """The column that holds images; raises `DataError` where there is none, or several may."""
     found = [field.name for field in schema if _holds_images(field.type)]
     known = [name for name in IMAGE_NAMES if name in found]
     if len(found) == 1 or known:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convgraft.data.near import Near
 from convgraft.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,17 +19,24 @@ if TYPE_CHECKING:
 class ParquetFile:
     """One file whose footer has been read; `metadata` is pyarrow's, for reading it again."""
 
-    path: Path
+    near: Near
     schema: Schema
     metadata: Any
 
+    @property
+    def path(self) -> Path:
+        """Where it lies, or where its copy does; `near.here()` sees to it that it is there."""
+        return self.near.path
 
-def open_file(path: Path) -> ParquetFile:
+
+def open_file(near: Near) -> ParquetFile:
     """Read a file's footer.
 
     Raises:
         DataError: pyarrow is missing, or the file is damaged.
+        RunError: it lies elsewhere and cannot be had.
     """
+    path = near.path
     try:
         import pyarrow as pa
         from pyarrow import parquet
@@ -37,8 +45,8 @@ def open_file(path: Path) -> ParquetFile:
             "Parquet needs pyarrow, which is not installed", hint="pip install pyarrow"
         ) from error
     try:
-        with parquet.ParquetFile(path) as file:
-            opened = ParquetFile(path, file.schema_arrow, file.metadata)
+        with parquet.ParquetFile(near.here()) as file:
+            opened = ParquetFile(near, file.schema_arrow, file.metadata)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise DataError(
             f"{path} is not a readable Parquet file",

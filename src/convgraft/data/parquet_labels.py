@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,12 +31,38 @@ def choose_target(
     Raises:
         DataError: there is no such column, or there are several and none was asked for.
     """
-    columns = [name for name in files[0].schema.names if name != image]
+    names = class_names(location, files)
+
+    def count(name: str) -> int:
+        known = names.get(name)
+        return len(known) if known else len(whole_column(location, files, name).unique())
+
+    return chosen_column(location, files[0].schema.names, names, image, target, count)
+
+
+def chosen_column(
+    location: str,
+    names: Sequence[str],
+    named: Collection[str],
+    image: str,
+    target: str | None,
+    count: Callable[[str], int],
+) -> str:
+    """The same, by the names of all columns.
+
+    Args:
+        location, image, target: the set, its column of images, and the label column asked for.
+        names: of all columns.
+        named: columns whose classes have names.
+        count: the number of classes of a column.
+    """
+    columns = [name for name in names if name != image]
     if target is not None:
-        check_columns(location, files, image, [target])
+        check_names(location, names, image, [target])
         return target
-    named = [name for name in columns if name in class_names(location, files)]
-    candidates = named or [name for name in columns if name in LABEL_NAMES]
+    candidates = [name for name in columns if name in named] or [
+        name for name in columns if name in LABEL_NAMES
+    ]
     if len(candidates) == 1:
         return candidates[0]
     if not candidates:
@@ -46,7 +72,7 @@ def choose_target(
             found=f"columns {', '.join(columns)}" if columns else "no column besides the images",
             hint="pass --target NAME" if columns else None,
         )
-    counts = (f"{name} ({_count(location, files, name)} classes)" for name in candidates)
+    counts = (f"{name} ({count(name)} classes)" for name in candidates)
     raise DataError(
         f"{location} has {len(candidates)} label columns",
         expected="one of them, named as the target",
@@ -59,7 +85,12 @@ def check_columns(
     location: str, files: Sequence[ParquetFile], image: str, asked: Sequence[str]
 ) -> None:
     """Raise `DataError` for the first of the columns asked for that is not there."""
-    columns = [name for name in files[0].schema.names if name != image]
+    check_names(location, files[0].schema.names, image, asked)
+
+
+def check_names(location: str, names: Sequence[str], image: str, asked: Sequence[str]) -> None:
+    """The same, by the names of all columns."""
+    columns = [name for name in names if name != image]
     expected = f"one of {', '.join(columns)}" if columns else "a column besides the images"
     for name in asked:
         if name not in columns:
@@ -85,13 +116,25 @@ def read_column(location: str, files: Sequence[ParquetFile], name: str, *, gaps:
             column holds neither whole numbers nor strings.
     """
     values = whole_column(location, files, name)
+    return column_of(location, name, values, class_names(location, files).get(name), gaps=gaps)
+
+
+def column_of(
+    location: str,
+    name: str,
+    values: ChunkedArray,
+    names: tuple[str, ...] | None,
+    *,
+    gaps: bool,
+) -> Column:
+    """The same, by its values and the names of its classes where these are known."""
     if values.null_count and not gaps:
         raise DataError(
             f"{location}: {values.null_count} of {len(values)} labels in {name} are missing",
             expected="a label for every image",
             hint="drop these rows or choose another column with --target NAME",
         )
-    classes, numbers = _numbered(location, files, name, values, gaps)
+    classes, numbers = _numbered(location, name, values, names, gaps)
     labels = np.full(len(values), MISSING)
     labels[values.is_valid().to_numpy()] = numbers
     column = Column(name, classes, frozen_labels(labels))
@@ -100,11 +143,10 @@ def read_column(location: str, files: Sequence[ParquetFile], name: str, *, gaps:
 
 
 def _numbered(
-    location: str, files: Sequence[ParquetFile], name: str, values: ChunkedArray, gaps: bool
+    location: str, name: str, values: ChunkedArray, classes: tuple[str, ...] | None, gaps: bool
 ) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Class names, and the number of the class for every value that is not null."""
     array = present_values(location, name, values)
-    classes = class_names(location, files).get(name)
     if classes is None or array.dtype.kind != "i":
         distinct, numbers = np.unique(array, return_inverse=True)
         return tuple(str(value) for value in distinct.tolist()), numbers.astype(np.int64)
@@ -142,11 +184,6 @@ def _from_schema(schema: Schema) -> dict[str, tuple[str, ...]]:
         }
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return {}  # another writer's metadata: the columns speak for themselves
-
-
-def _count(location: str, files: Sequence[ParquetFile], column: str) -> int:
-    names = class_names(location, files).get(column)
-    return len(names) if names else len(whole_column(location, files, column).unique())
 
 
 def _check_distinct(location: str, target: str, names: Sequence[str]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -13,13 +11,12 @@ import numpy as np
 
 from convgraft.data.broken import BrokenImage
 from convgraft.data.file_bytes import file_bytes
+from convgraft.data.pages import Pages
 from convgraft.data.parquet_file import first_line
 from convgraft.errors import DataError
 
 if TYPE_CHECKING:
     from convgraft.data.parquet_file import ParquetFile
-
-CACHE_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +32,9 @@ class Group:
 class ParquetRows:
     """Gives the encoded bytes of the row at an index; row groups are read on first use.
 
-    Up to `CACHE_BYTES` of row groups stay in memory as Arrow buffers, the longest unused go first,
-    so images read in order cost one pass over the file however large it is. Safe to call from
-    several threads.
+    Row groups stay in memory for a while as Arrow buffers (see `Pages`), so images read in order
+    cost one pass over the file however large it is. Who reads from several groups in turn says so
+    by `fetch`, and as many stay. Safe to call from several threads.
     """
 
     def __init__(self, files: Sequence[ParquetFile], column: str) -> None:
@@ -45,8 +42,16 @@ class ParquetRows:
         self._column = column
         self._groups = row_groups(files)
         self._firsts = np.array([group.first for group in self._groups], dtype=np.int64)
-        self._cache: OrderedDict[int, Any] = OrderedDict()
-        self._lock = threading.Lock()
+        self._pages = Pages(self._read)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The number of rows of each row group."""
+        return tuple(group.file.metadata.row_group(group.number).num_rows for group in self._groups)
+
+    def fetch(self, now: Sequence[int], then: Sequence[int]) -> None:
+        """Keep the row groups with these numbers, which are read `now`; `then` is no matter."""
+        self._pages.hold(len(now))
 
     def __call__(self, index: int) -> bytes:
         """The encoded bytes at `index`, counted over all files.
@@ -58,36 +63,19 @@ class ParquetRows:
         """
         number = int(np.searchsorted(self._firsts, index, side="right")) - 1
         group = self._groups[number]
-        value = self._values(number)[index - group.first].as_py()
-        if isinstance(value, bytes):
-            return value
-        data = (value or {}).get("bytes")
-        if data is not None:
-            return data
+        value = self._pages.get(number)[index - group.first].as_py()
         id = f"{group.file.path.name}#{index - group.first_of_file}"
-        return _beside(group.file.path, (value or {}).get("path"), id)
+        return encoded_bytes(value, group.file.path, id)
 
-    def _values(self, number: int) -> Any:
-        with self._lock:
-            if number not in self._cache:
-                self._cache[number] = self._read(self._groups[number])
-                self._forget()
-            self._cache.move_to_end(number)
-            return self._cache[number]
-
-    def _forget(self) -> None:
-        held = sum(values.nbytes for values in self._cache.values())
-        while held > CACHE_BYTES and len(self._cache) > 1:
-            _, values = self._cache.popitem(last=False)
-            held -= values.nbytes
-
-    def _read(self, group: Group) -> Any:
+    def _read(self, number: int) -> Any:
         import pyarrow as pa
         from pyarrow import parquet
 
+        group = self._groups[number]
         path, metadata = group.file.path, group.file.metadata
         try:
-            with parquet.ParquetFile(path, metadata=metadata, memory_map=True) as file:
+            here = group.file.near.here()
+            with parquet.ParquetFile(here, metadata=metadata, memory_map=True) as file:
                 table = file.read_row_group(group.number, columns=[self._column])
             values = table.column(self._column)
             values.validate(full=True)
@@ -125,10 +113,25 @@ def path_beside(parquet: Path, path: str) -> Path | None:
     return parquet.parent / posix
 
 
-def _beside(parquet: Path, path: str | None, id: str) -> bytes:
-    if not path:
+def encoded_bytes(value: Any, table: Path | None, id: str) -> bytes:
+    """The bytes of an image as the hub stores it, or of the file that its path names.
+
+    Args:
+        value: bytes, or a mapping with `bytes` and `path`, either of which may be missing.
+        table: the file that it stands in, beside which paths are; None: they are not followed.
+
+    Raises:
+        BrokenImage: there is no image, or its path leads out of the table's folder.
+        OSError: the file there cannot be read.
+    """
+    if isinstance(value, bytes):
+        return value
+    data, path = (value or {}).get("bytes"), (value or {}).get("path")
+    if data is not None:
+        return data
+    if not path or table is None:
         raise BrokenImage(id, "is empty (no bytes and no path)")
-    beside = path_beside(parquet, path)
+    beside = path_beside(table, path)
     if beside is None:
         raise BrokenImage(id, f"has a path that leads out of its folder ({path!r})")
     return file_bytes(beside, id=id)

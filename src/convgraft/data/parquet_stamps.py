@@ -33,13 +33,13 @@ class ParquetStamps:
         self._groups = row_groups(files)
         self._firsts = np.array([group.first for group in self._groups], dtype=np.int64)
         self._beside = [_may_lie_beside(group, column) is not False for group in self._groups]
-        self._places = {file.path: os.path.abspath(file.path) for file in files}  # noqa: PTH100
-        self._opened = {path: file_stamp(place) for path, place in self._places.items()}
+        self._files = {file.path: file.near for file in files}
+        self._opened = {path: near.stamp() for path, near in self._files.items()}
         self._paths: dict[int, list[str | None]] = {}
 
     def __call__(self, indices: Sequence[int]) -> list[str]:
         """The stamps of the rows at `indices`, counted over all files."""
-        files = {path: self._file_stamp(path) for path in self._places}
+        files = {path: self._file_stamp(path) for path in self._files}
         chosen = np.asarray(indices, dtype=np.int64)
         numbers = np.searchsorted(self._firsts, chosen, side="right") - 1
         stamps: list[str] = []
@@ -53,13 +53,13 @@ class ParquetStamps:
         return stamps
 
     def _file_stamp(self, path: Path) -> str:
-        now, opened = file_stamp(self._places[path]), self._opened[path]
+        now, opened = self._files[path].stamp(), self._opened[path]
         return now if now == opened else f"{now} opened as {opened}"
 
     def _stamp_beside(self, number: int, row: int) -> str:
         if number not in self._paths:
             self._paths[number] = _read_paths(self._groups[number], self._column)
-        parquet = Path(self._places[self._groups[number].file.path])
+        parquet = Path(os.path.abspath(self._groups[number].file.path))  # noqa: PTH100
         path = self._paths[number][row]
         beside = path_beside(parquet, path) if path else None
         return "no path" if beside is None else file_stamp(str(beside))
@@ -93,10 +93,10 @@ def _read_paths(group: Group, column: str) -> list[str | None]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    path, metadata = group.file.path, group.file.metadata
+    metadata = group.file.metadata
     rows = metadata.row_group(group.number).num_rows
     try:
-        with parquet.ParquetFile(path, metadata=metadata) as file:
+        with parquet.ParquetFile(group.file.near.here(), metadata=metadata) as file:
             table = file.read_row_group(group.number, columns=[f"{column}.path"])
             return [value and value["path"] for value in table.column(0).to_pylist()]
     # Reading the image will say what is wrong with the file.

@@ -29,7 +29,7 @@ def whole_column(location: str, files: Sequence[ParquetFile], column: str) -> Ch
     chunks: list[Any] = []
     for file in files:
         try:
-            with parquet.ParquetFile(file.path, metadata=file.metadata) as opened:
+            with parquet.ParquetFile(file.near.here(), metadata=file.metadata) as opened:
                 values = opened.read(columns=[column]).column(column)
             values.validate(full=True)  # text may be no UTF-8, and a dictionary too short
             chunks += _plain(values).chunks

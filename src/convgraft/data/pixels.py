@@ -182,8 +182,7 @@ def new_canvas(count: int, size: int) -> NDArray[np.uint8]:
     needed = count * 3 * size * size
     if needed <= IN_MEMORY_BYTES:
         return np.empty(shape, dtype=np.uint8)
-    folder = tempfile.gettempdir()
-    free = shutil.disk_usage(folder).free
+    folder, free = tempfile.gettempdir(), _free()
     if needed > free:
         raise RunError(
             f"decoded at {size}x{size}, {count} images do not fit in {folder}",
@@ -193,6 +192,16 @@ def new_canvas(count: int, size: int) -> NDArray[np.uint8]:
         )
     with tempfile.TemporaryFile() as file:  # has no name; the mapping alone keeps it
         return np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
+
+
+def has_room(count: int, size: int) -> bool:
+    """Whether so many decoded images fit in memory, or in a temporary file."""
+    needed = count * 3 * size * size
+    return needed <= IN_MEMORY_BYTES or needed <= _free()
+
+
+def _free() -> int:
+    return shutil.disk_usage(tempfile.gettempdir()).free
 
 
 def _packed(canvas: NDArray[np.uint8], kept: Sequence[int]) -> NDArray[np.uint8]:

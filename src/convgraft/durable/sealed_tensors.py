@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from convgraft.durable.on_disk import put_in_place
+from convgraft.durable.tensors import write_tensors
 
 CHECKSUM = "convgraft_sha256"
 
@@ -29,7 +29,7 @@ def save_sealed(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, s
     # clones, because safetensors refuses tensors that share memory
     kept = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
     part = path.with_name(f".{path.name}.part")
-    save_file(kept, part, {**notes, CHECKSUM: _checksum(kept, notes)})
+    write_tensors(part, kept, {**notes, CHECKSUM: _checksum(kept, notes)})
     put_in_place(part, path)
 
 

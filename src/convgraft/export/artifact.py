@@ -25,9 +25,16 @@ from torch import Tensor, nn
 from convgraft.compose import Composite, compose, open_sources
 from convgraft.compose.nested import RUN_FILES
 from convgraft.durable.on_disk import make_folder, sync_folder
+from convgraft.durable.tensors import write_tensors
 from convgraft.errors import ArtifactError, PlanError
 from convgraft.export.checksums import CHECKSUMS, check_files, write_checksums
-from convgraft.export.contents import check_labels, read_labels, read_notes, read_object
+from convgraft.export.contents import (
+    Labels,
+    check_labels,
+    read_labels,
+    read_notes,
+    read_object,
+)
 from convgraft.export.files import write_json, write_text, write_whole
 from convgraft.export.foreign import check_asked, check_size
 from convgraft.export.stored_weights import Weights
@@ -88,15 +95,20 @@ def save(
         labels: class names of the main label column.
         columns: of every label column; those that no answer is about, and the main one under the
             empty name, are left out.
+
+    Raises ArtifactError where an answer tells another number of classes apart; nothing is written
+    then.
     """
     folder = Path(folder)
+    others = _other_labels(composite, columns)
+    check_labels(Labels(tuple(labels), others.get("columns", {})), composite, folder / LABELS)
     make_folder(folder)
     for name in (METRICS, CHECKSUMS):
         (folder / name).unlink(missing_ok=True)
     sync_folder(folder)
     _save_weights(folder / WEIGHTS, composite)
     write_text(folder / PLAN, plan_to_yaml(composite.complete_plan))
-    write_json(folder / LABELS, {"classes": list(labels), **_other_labels(composite, columns)})
+    write_json(folder / LABELS, {"classes": list(labels), **others})
     write_text(folder / CARD, card or f"# {folder.name}\n")
     write_json(folder / METRICS, dict(metrics or {}))
     write_checksums(folder, CHECKED)
@@ -121,8 +133,6 @@ def _other_labels(
 
 
 def _save_weights(path: Path, composite: Composite) -> None:
-    from safetensors.torch import save_file
-
     # clones, because safetensors refuses tensors that share memory
     state = {
         name: t.detach().cpu().clone().contiguous() for name, t in composite.state_dict().items()
@@ -135,7 +145,7 @@ def _save_weights(path: Path, composite: Composite) -> None:
         ),
         "held": json.dumps(sorted(p for p in composite.held if p.count(".") == 1)),
     }
-    write_whole(path, lambda part: save_file(state, part, metadata=metadata))
+    write_whole(path, lambda part: write_tensors(part, state, metadata))
 
 
 def _source_note(composite: Composite, name: str) -> dict[str, Any]:

@@ -89,6 +89,7 @@ def check_labels(labels: Labels, composite: Composite, file: Path) -> None:
                 f'"{file}" is not of this network: its answer "{answer}"',
                 expected=f"{wanted} classes",
                 found=str(len(names)),
+                hint="the plan's last head is the main answer; those of other columns come before",
             )
 
 

@@ -8,7 +8,7 @@ and one product gives the cross moments of all pairs at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from convgraft.errors import UsageError
 from convgraft.match.grids import Grid, Sampler, Shape, grid_of, on_grid, rows
-from convgraft.match.moments import Cross, PairMoments, Spread
+from convgraft.match.moments import Cross, PairMoments, Spread, changed
 
 ROWS = 1200  # of a grid that wait to be summed together
 
@@ -116,6 +116,30 @@ class AllPairs:
         self._rows += max(len(values[0]) for values in by_grid[0].values())
         if self._rows >= ROWS:
             self._sum_up()
+
+    def skip(self, images: int) -> None:
+        """Pass over images that another one adds: they have the positions that it draws as well."""
+        if self._sampler and images:
+            self._sampler.draw(images)
+
+    def everywhere(self, total: Callable[[Tensor], Tensor]) -> AllPairs:
+        """The moments of all parts of the data, of which others have added some.
+
+        Args:
+            total: the sum of a tensor over all who add; each calls it for the same ones, in the
+                same order.
+        """
+        self._sum_up()
+        nothing = [[torch.zeros(0, s[0]).double() for s in side] for side in self._sides]
+        both = AllPairs(self.left, self.right)
+        for grid in self.grids:
+            own = self._sums.get(grid) or self._sum(grid, *nothing)
+            both._sums[grid] = changed(own, total)
+        return both
+
+    @property
+    def _sides(self) -> tuple[tuple[Shape, ...], tuple[Shape, ...]]:
+        return self.left, self.right
 
     def merged(self, other: AllPairs) -> AllPairs:
         """The moments of both parts of the data; the taps must be the same."""

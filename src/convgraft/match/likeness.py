@@ -76,7 +76,7 @@ def pair_by_likeness(
 def likeness_scores(
     matching: Matching, *, cost: float = COST, one_position: bool = False, distant: bool = False
 ) -> list[list[float | None]]:
-    """What each pair is worth, [rows][columns]; None where it is not allowed or has no CKA."""
+    """What each pair is worth, `[rows][columns]`; None where it is not allowed or has no CKA."""
     return [
         [
             float(matching.cka[row, column]) - cost * adapter_share(left, right)

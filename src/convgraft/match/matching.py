@@ -33,6 +33,23 @@ COPIES = 3  # of the sums: fitted, held out, and what is being added
 
 
 @dataclass(frozen=True, eq=False)
+class Share:
+    """Some of the batches of images: those of one of several processes that go through them.
+
+    Attributes:
+        place, count: of this process, from 0, and how many there are.
+        total: the sum of a tensor over all of them.
+    """
+
+    place: int = 0
+    count: int = 1
+    total: Callable[[Tensor], Tensor] = lambda value: value
+
+
+ALL = Share()
+
+
+@dataclass(frozen=True, eq=False)
 class Matching:
     """All pairs of taps of a left and a right network.
 
@@ -109,6 +126,7 @@ def match_taps(
     positions: int | None = POSITIONS,
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
+    share: Share = ALL,
 ) -> Matching:
     """Compare every tap of one network with every tap of another one, in one pass.
 
@@ -120,6 +138,7 @@ def match_taps(
         positions: drawn of each grid for every image, at random; None: all of them.
         seed: of the draws.
         on_progress: called with the images done and their number.
+        share: of the images, where several processes go through them; all get the whole.
 
     Raises:
         UsageError: for too few images, or no taps.
@@ -141,6 +160,10 @@ def match_taps(
     for start in range(0, len(images), BATCH):
         numbers = torch.arange(start, min(start + BATCH, len(images)))
         out = numbers % HELD_OUT == HELD_OUT - 1
+        if start // BATCH % share.count != share.place:
+            fitted.skip(int((~out).sum()))
+            held.skip(int(out.sum()))
+            continue
         one, other = run(images[torch.cat([numbers[~out], numbers[out]])])
         _check_finite([*left_taps, *right_taps], [*one, *other])
         border = int((~out).sum())
@@ -148,6 +171,8 @@ def match_taps(
             moments.add([v[part] for v in one], [v[part] for v in other])
         if on_progress:
             on_progress(start + len(numbers), len(images))
+    if share.count > 1:
+        fitted, held = fitted.everywhere(share.total), held.everywhere(share.total)
     return Matching(tuple(left_taps), tuple(right_taps), len(images), positions, fitted, held)
 
 

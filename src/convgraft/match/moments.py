@@ -10,9 +10,10 @@ position, on the grid of the tap that is to be predicted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -124,3 +125,16 @@ class PairMoments:
     def var_y(self) -> Tensor:
         """[C_y]; never negative."""
         return (self.y.second.diagonal() / self.count - self.mean_y.square()).clamp(min=0)
+
+
+def changed(sums: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Sums, or a tuple or dataclass of them, with every tensor and number in it changed."""
+    if isinstance(sums, Tensor):
+        return change(sums)
+    if isinstance(sums, int):
+        return int(change(torch.tensor(sums)))
+    if isinstance(sums, tuple):
+        return tuple(changed(one, change) for one in sums)
+    if is_dataclass(sums) and not isinstance(sums, type):
+        return type(sums)(*(changed(getattr(sums, one.name), change) for one in fields(sums)))
+    return sums

@@ -17,16 +17,20 @@ class StoppedError(RunError):
     """Somebody stopped the study; that is no failure of the arm that was being trained."""
 
 
+class FullDiskError(StoppedError):
+    """There is no room on the disk, which no other arm mends."""
+
+
 def stop_if_full(error: Exception, where: str, folder: Path) -> None:
     """Stop the study where an error comes of a full disk: the next arm would not fit either.
 
-    Raises StoppedError, or the error itself where that says what to do.
+    Raises FullDiskError, or the error itself where that says what to do.
     """
     if not is_full_disk(error):
         return
     if isinstance(error, ConvgraftError):
         raise error
-    raise StoppedError(
+    raise FullDiskError(
         f"the disk is full: stopped at {where}",
         found=reason(error),
         hint=f'room on the disk of "{folder}"; the same command goes on there',

@@ -55,9 +55,9 @@ class CellWork:
         for number, entry in enumerate(planned):
             self.report(what, self.place.number * count + number, self.place.cells * count)
             if self._line(entry.name) is None:
-                self._attempt(entry, planned)
+                self.attempt(entry, planned)
         self.report(what, (self.place.number + 1) * count, self.place.cells * count)
-        if all(self._line(one.name) for one in planned if _is_of_members(one)):
+        if all(self._line(one.name) for one in planned if is_of_members(one)):
             self.store.forget(self.state)
 
     def _task(self, entry: Entry) -> Task:
@@ -69,7 +69,7 @@ class CellWork:
             self.other[size] = task_at(self.task, size)
         return self.other[size]
 
-    def _attempt(self, entry: Entry, planned: Sequence[Entry]) -> None:
+    def attempt(self, entry: Entry, planned: Sequence[Entry]) -> None:
         """Do one arm; where it fails its line says why, and the others go on.
 
         What is wrong with the data is wrong for all of them, and stops the study; so do a full
@@ -82,8 +82,11 @@ class CellWork:
         except Exception as error:
             stop_if_full(error, f"{entry.name}, {self.cell.name}", self.store.folder)
             self._task(entry).newly_computed()  # not to be counted for the next arm
-            told = {"arm": entry.name, FAILED: reason(error)}
-            self.store.append_failure({**self._place(entry), **told})
+            self.fail(entry, reason(error))
+
+    def fail(self, entry: Entry, why: str) -> None:
+        """Write the line of an arm that failed."""
+        self.store.append_failure({**self._place(entry), "arm": entry.name, FAILED: why})
 
     def _do(self, entry: Entry, planned: Sequence[Entry]) -> None:
         if entry.arm is not None:
@@ -121,7 +124,7 @@ class CellWork:
             self.store.keep(self.state, entry.name, trained.composite)
         policy = {"policy": trained.notes["freeze"]["name"]}
         self._measure(entry, trained.composite, {**trained.notes, **policy})
-        self.store.checkpoint(self.state, entry.name).unlink(missing_ok=True)
+        self.store.drop_checkpoint(self.state, entry.name)
 
     def _fit(self, entry: Entry, arm: Arm) -> Trained:
         """The trained arm; its checkpoint stays. Raises StoppedError where somebody stopped it."""
@@ -149,7 +152,7 @@ class CellWork:
 
     def _members(self, baseline: str, planned: Sequence[Entry], why: str) -> dict[str, Composite]:
         """The trained networks of a baseline by name; raises RunError where one failed."""
-        own = [one for one in planned if one.baseline == baseline and one.arm is not None]
+        own = members_of(baseline, planned)
         missing = [one.name for one in own if self._line(one.name) is None]
         if missing:
             raise RunError(f"{', '.join(missing)} failed, and {why}")
@@ -160,15 +163,15 @@ class CellWork:
         assert entry.arm is not None
         weights = self.store.kept(self.state, entry.name)
         if weights is None:
-            weights = self._trained_again(entry, entry.arm)
+            weights = self.train_again(entry, entry.arm)
         network = compose(entry.arm.plan, entry.arm.sources)
         network.load_state_dict(weights)
         return network.eval()
 
-    def _trained_again(self, entry: Entry, arm: Arm) -> Mapping[str, Tensor]:
+    def train_again(self, entry: Entry, arm: Arm) -> Mapping[str, Tensor]:
         """The same weights once more, kept; raises RunError where they came out otherwise."""
         trained, line = self._fit(entry, arm), self._line(entry.name)
-        self.store.checkpoint(self.state, entry.name).unlink(missing_ok=True)
+        self.store.drop_checkpoint(self.state, entry.name)
         assert line is not None
         if trained.notes["val"] not in (None, line["val"]):
             raise RunError(
@@ -222,7 +225,12 @@ class CellWork:
         return {"budget_seconds": self.options.budget_seconds, **trained}
 
 
-def _is_of_members(entry: Entry) -> bool:
+def is_of_members(entry: Entry) -> bool:
     """Whether it is made of trained single networks, whose weights have to wait for it."""
     average = entry.kind == "average" and entry.baseline in BASELINES
     return average or entry.taught is not None
+
+
+def members_of(baseline: str, planned: Sequence[Entry]) -> list[Entry]:
+    """The single networks that are trained for a baseline."""
+    return [one for one in planned if one.baseline == baseline and one.arm is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from convgraft.errors import UsageError, near_miss
 from convgraft.strategies import STRATEGIES, Ingredients
@@ -49,15 +50,10 @@ def study_of(
                 hint=near_miss(word, KNOWN_BASELINES),
             )
     asked = {*baselines, FINETUNE} if DISTILLED in baselines else {*baselines}
-    arms = [StudyArm(design) for design in designs]
-
-    def every(given: Ingredients) -> list[StudyArm]:
-        return arms
-
     return Study(
         name,
         question,
-        every,
+        partial(_every, tuple(StudyArm(design) for design in designs)),
         tuple(word for word in KNOWN_BASELINES if word in asked),
         least=max((_least(design) for design in designs), default=1),
         freeze=freeze,
@@ -70,6 +66,11 @@ def study_of_file(file: StudyFile, *, only: Sequence[str] = ()) -> Study:
     return study_of(
         file.name, file.question, file.arms, file.baselines, freeze=file.freeze, only=only
     )
+
+
+def _every(arms: Sequence[StudyArm], given: Ingredients) -> Sequence[StudyArm]:
+    """The same arms for all networks; no closure, so that a study can go to other processes."""
+    return arms
 
 
 def _least(design: Design) -> int:

@@ -3,14 +3,15 @@
 study.json      the configuration; another one is refused
 results.jsonl   a line for each arm of each cell; an arm that failed has one that says so
 predictions/    CELL/ARM.safetensors: what each arm made of every test image
-state/          checkpoints, and networks that an average vote waits for
+state/          checkpoints, networks that an average vote waits for, and a note while workers'
+                lines come in any order
 .lock           held by the process that works here; two of them would mix their lines
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,20 @@ from torch import Tensor
 from convgraft.compose import Composite
 from convgraft.durable.claiming import claim_folder
 from convgraft.durable.holding import Holding
-from convgraft.durable.lines import Line, append_line, read_lines
-from convgraft.durable.on_disk import make_folder
+from convgraft.durable.lines import (
+    Line,
+    append_line,
+    read_config,
+    read_lines,
+    write_config,
+)
+from convgraft.durable.on_disk import make_folder, put_in_place
 from convgraft.durable.sealed_tensors import DamagedTensors, load_sealed, save_sealed
 from convgraft.errors import ArtifactError
 from convgraft.studies.failures import FAILED, failures, finished
 from convgraft.studies.predictions import Predictions
 
+UNORDERED = "unordered.json"  # how many lines were in order when workers began
 CONFIG, RESULTS, STATE, PREDICTIONS = "study.json", "results.jsonl", "state", "predictions"
 FREE = "other --limits, --seeds and --only may be added"
 
@@ -88,6 +96,32 @@ class StudyStore:
         if (line["cell"], line["arm"], line[FAILED]) not in told:
             self.append(line)
 
+    def expect_disorder(self) -> None:
+        """Note that from now on lines come in the order in which workers happen to end."""
+        path = self.folder / STATE / UNORDERED
+        if not path.is_file():
+            make_folder(path.parent)
+            write_config(path, {"lines": len(self.lines)})
+
+    def put_in_order(self, places: Sequence[tuple[str, str]]) -> None:
+        """Bring the lines since then into the order of these cells and arms; nothing without that.
+
+        Tables tell arms in the order of the lines, which is so that of a study in one process.
+        """
+        path = self.folder / STATE / UNORDERED
+        if not path.is_file():
+            return
+        first, count = read_config(path)["lines"], len(self.lines)
+        rank = {place: number for number, place in enumerate(places)}
+        told = [rank.get((line["cell"], line["arm"]), -1) for line in self.lines]
+        order = [*range(first), *sorted(range(first, count), key=told.__getitem__)]
+        if order != list(range(count)):
+            texts = (self.folder / RESULTS).read_bytes().splitlines(keepends=True)
+            _write(self.folder / RESULTS, b"".join(texts[number] for number in order))
+            self.lines[:] = [self.lines[number] for number in order]
+        path.unlink()
+        self._leave_no_state()
+
     def predictions_path(self, cell: str, arm: str) -> Path:
         """Where an arm's predictions lie."""
         return self.folder / PREDICTIONS / cell / f"{arm}.safetensors"
@@ -108,15 +142,27 @@ class StudyStore:
         """Where an arm's training state lies while it trains."""
         return self.folder / STATE / cell / f"{arm}.ckpt"
 
+    def drop_checkpoint(self, cell: str, arm: str) -> None:
+        """Forget an arm's training state, once it is trained."""
+        self.checkpoint(cell, arm).unlink(missing_ok=True)
+
     def keep(self, cell: str, arm: str, composite: Composite) -> None:
         """Keep a trained network until the cell is done."""
-        path = self._kept(cell, arm)
+        path = self.kept_path(cell, arm)
         make_folder(path.parent)
         save_sealed(path, composite.state_dict(), {})
 
+    def keep_file(self, cell: str, arm: str, data: bytes) -> None:
+        """The same for a network that another process sent, as the bytes of such a file."""
+        _write(self.kept_path(cell, arm), data)
+
+    def keep_predictions(self, cell: str, arm: str, data: bytes) -> None:
+        """Write predictions that another process sent, as the bytes of such a file."""
+        _write(self.predictions_path(cell, arm), data)
+
     def kept(self, cell: str, arm: str) -> dict[str, Tensor] | None:
         """The weights of a network that was kept; None where they are gone, or damaged."""
-        path = self._kept(cell, arm)
+        path = self.kept_path(cell, arm)
         try:
             return load_sealed(path)[0] if path.is_file() else None
         except DamagedTensors:
@@ -125,8 +171,20 @@ class StudyStore:
     def forget(self, cell: str) -> None:
         """Remove what was kept for a cell, and the folder of all that when nothing is left."""
         shutil.rmtree(self.folder / STATE / cell, ignore_errors=True)
+        self._leave_no_state()
+
+    def _leave_no_state(self) -> None:
         if (self.folder / STATE).is_dir() and not any((self.folder / STATE).iterdir()):
             (self.folder / STATE).rmdir()
 
-    def _kept(self, cell: str, arm: str) -> Path:
+    def kept_path(self, cell: str, arm: str) -> Path:
+        """Where the weights of a network lie that was kept."""
         return self.folder / STATE / cell / f"{arm}.safetensors"
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all."""
+    make_folder(path.parent)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(data)
+    put_in_place(part, path)

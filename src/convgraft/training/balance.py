@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from convgraft.training.process_group import current_group
+
 GRADNORM_ALPHA = 1.5
 GRADNORM_RATE = 0.025
 
@@ -75,11 +77,11 @@ class GradNorm(nn.Module):
         return (stacked * self.weights).sum()
 
     def _step(self, losses: Sequence[Tensor], shared: Tensor) -> None:
-        values = torch.stack(list(losses)).detach()
+        values = _mean_over_ranks(torch.stack(list(losses)).detach())
         # a task without a label in a batch has no loss there: its first one is still to come
         self.first.copy_(torch.where(self.first > 0, self.first, values))
         grads = [torch.autograd.grad(loss, shared, retain_graph=True)[0] for loss in losses]
-        norms = torch.stack([grad.norm() for grad in grads])
+        norms = torch.stack([_mean_over_ranks(grad).norm() for grad in grads])
         rates = values / self.first.clamp(min=1e-8)
         pulls = self.weights * norms
         goal = pulls.mean() * (rates / rates.mean().clamp(min=1e-8)) ** GRADNORM_ALPHA
@@ -91,6 +93,12 @@ class GradNorm(nn.Module):
     def shares(self) -> list[float]:
         """The weights."""
         return self.weights.tolist()
+
+
+def _mean_over_ranks(values: Tensor) -> Tensor:
+    """What all ranks make of their shares of a batch, each told times the number of ranks."""
+    group = current_group()
+    return values if group.world == 1 else group.total(values) / group.world
 
 
 BALANCES: Mapping[str, type[Constant] | type[Uncertainty] | type[GradNorm]] = {

@@ -17,6 +17,7 @@ import torch
 from convgraft.training.callbacks import StepProgress
 from convgraft.training.module import FitModule
 from convgraft.training.optimisers import schedule
+from convgraft.training.process_group import current_group
 
 SHORTEST = 1e-6  # seconds, of an epoch
 
@@ -37,7 +38,8 @@ class EpochsInBudget(lit.Callback):
         self, seconds: float, most: int, batches: int, *, epochs: int | None = None
     ) -> None:
         self.seconds, self.most, self.batches, self.epochs = seconds, most, batches, epochs
-        self._began = 0.0
+        self._began: float | None = None
+        self._spent = 0.0  # in the first epoch, before a checkpoint within it
 
     def on_train_epoch_start(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
         """Look at the clock."""
@@ -47,8 +49,9 @@ class EpochsInBudget(lit.Callback):
         """Decide, where that is not done."""
         if self.epochs is not None:
             return
-        took = max(time.monotonic() - self._began, SHORTEST)
-        self.epochs = min(self.most, max(1, int(self.seconds / took)))
+        took = max(self._took(), SHORTEST)
+        found = min(self.most, max(1, int(self.seconds / took)))
+        self.epochs = current_group().from_first(found)
         if self.epochs == self.most:
             return
         assert isinstance(pl_module, FitModule)
@@ -60,11 +63,14 @@ class EpochsInBudget(lit.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"epochs": self.epochs}
+        return {"epochs": self.epochs, "spent": self._took() if self.epochs is None else 0.0}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.epochs = state_dict["epochs"]
+        self.epochs, self._spent = state_dict["epochs"], state_dict.get("spent", 0.0)
+
+    def _took(self) -> float:
+        return self._spent + (0.0 if self._began is None else time.monotonic() - self._began)
 
 
 def decided_epochs(checkpoint: Path | None) -> int | None:

@@ -19,6 +19,7 @@ from convgraft.cache.stored import StoredValues
 from convgraft.compose import Composite
 from convgraft.data import Pixels
 from convgraft.training.evaluate import answers
+from convgraft.training.process_group import current_group
 
 _Norm = nn.modules.batchnorm._BatchNorm
 
@@ -49,11 +50,12 @@ def calibrate(
     """Set the running statistics of those norms to the exact ones over `images`, in place.
 
     Args:
-        images: as the composite takes them, or the stored values that its rest takes.
+        images: as the composite takes them, or the stored values that its rest takes. Each of
+            several ranks looks at a share of them.
     """
     if not norms:
         return
-    sums = {path: _Moments() for path in norms}
+    sums = {path: _Moments.of(composite.get_submodule(path)) for path in norms}
     layout = torch.contiguous_format
     if not isinstance(images, StoredValues):
         layout = fastest_format(composite)  # found by a trial that must not be counted
@@ -62,21 +64,38 @@ def calibrate(
         for path, moments in sums.items()
     ]
     try:
-        answers(composite, images, layout=layout, on_progress=on_progress)
+        answers(composite, images, layout=layout, on_progress=on_progress, gather=False)
     finally:
         for hook in hooks:
             hook.remove()
     for path, moments in sums.items():
         norm = composite.get_submodule(path)
         assert isinstance(norm, _Norm)
-        moments.write(norm)
+        moments.over_ranks().write(norm)
 
 
 class _Moments:
     """Sums over all values of each channel, in float64."""
 
-    def __init__(self) -> None:
-        self.count, self.first, self.second = 0, torch.zeros(1), torch.zeros(1)
+    def __init__(self, count: float, first: Tensor, second: Tensor) -> None:
+        self.count, self.first, self.second = count, first, second
+
+    @classmethod
+    def of(cls, norm: nn.Module) -> _Moments:
+        """None yet, of a norm's channels."""
+        assert isinstance(norm, _Norm)
+        none = torch.zeros(norm.num_features, dtype=torch.float64)
+        return cls(0, none, none)
+
+    def over_ranks(self) -> _Moments:
+        """Those of the images of all ranks."""
+        group = current_group()
+        if group.world == 1:
+            return self
+        count = torch.tensor([self.count], dtype=torch.float64)
+        channels = len(self.first)
+        sums = group.total(torch.cat([self.first, self.second, count]))
+        return _Moments(sums[-1].item(), sums[:channels], sums[channels:-1])
 
     def add(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         values = inputs[0].detach().cpu().double().transpose(0, 1).flatten(1)

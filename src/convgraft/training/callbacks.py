@@ -16,8 +16,11 @@ from convgraft.compose import Composite
 from convgraft.durable.on_disk import make_folder, put_in_place
 from convgraft.training.freeze import Freeze
 from convgraft.training.module import FitModule, NotFinite, trainable_state
+from convgraft.training.process_group import Interrupted, current_group
 from convgraft.training.steps import StepCallback
+from convgraft.training.within_epoch import WithinEpoch
 
+LOOK_SECONDS = 1.0  # between two questions whether another rank was asked to stop
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _KEPT = ("epoch", "blind", "picked", "seconds", "weights", "curve", "_stage_began")
 
@@ -44,7 +47,7 @@ class BestWeights(lit.Callback):
         self.blind = False
         self._changing: set[str] = set()
         self._stage, self._stage_began, self._enters_blind = "", 0, False
-        self._began = 0.0
+        self._began: float | None = None  # of the epoch that goes on
 
     def enter(
         self, stage: str, freeze: Freeze, composite: Composite, *, blind: bool = False
@@ -80,7 +83,10 @@ class BestWeights(lit.Callback):
             self.epoch, self.blind = newest, self._enters_blind
             self.picked = max(self.judged, key=lambda name: _rank(scores[name]))
             self.weights = _copies(pl_module.composite, sorted(self._changing))
-        self.seconds += time.monotonic() - self._began
+        self.seconds, self._began = self._seconds_by_now(), None
+
+    def _seconds_by_now(self) -> float:
+        return self.seconds + (0.0 if self._began is None else time.monotonic() - self._began)
 
     def on_train_epoch_start(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
         """End the stage here if its last epochs brought nothing, also after a resume."""
@@ -102,7 +108,8 @@ class BestWeights(lit.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {name: getattr(self, name) for name in _KEPT} | {"changing": sorted(self._changing)}
+        kept = {name: getattr(self, name) for name in _KEPT}
+        return kept | {"changing": sorted(self._changing), "seconds": self._seconds_by_now()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
@@ -131,18 +138,55 @@ def _rank(score: Mapping[str, float]) -> tuple[float, float]:
     return score["top1"], -score["nll"]
 
 
-class Checkpoint(lit.Callback):
-    """Writes one checkpoint after every epoch, whole or not at all."""
+class Checkpoint(StepCallback):
+    """Writes one checkpoint after every epoch, and every so often in it, whole or not at all.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Rank zero writes; the others do their part in gathering what it writes.
+
+    Args:
+        minutes: between two checkpoints within an epoch; 0: none there.
+    """
+
+    def __init__(self, path: Path, minutes: float = 0.0) -> None:
+        self.path, self.minutes = path, minutes
+        self._last = time.monotonic()
+        self._trainer: Any = None
+        self._before = 0
+
+    def on_train_epoch_start(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
+        """Whose state it is."""
+        assert isinstance(pl_module, FitModule)
+        self._trainer, self._before = trainer, pl_module.current_epoch * pl_module.steps_of_epoch
 
     def on_train_epoch_end(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
         """Write the state after the epoch that ended."""
-        make_folder(self.path.parent)
+        assert isinstance(pl_module, FitModule)
+        self._write(trainer, pl_module, WithinEpoch(epoch=trainer.current_epoch + 1))
+
+    def wish(self) -> bool:
+        """Whether the last one was long ago, by rank zero's clock."""
+        if not self.minutes or time.monotonic() - self._last < 60 * self.minutes:
+            return False
+        return current_group().is_first
+
+    def on_step_end(self, done: int) -> None:
+        """Write the state after the step that ended, where it is time."""
+        if not self.is_due:
+            return
+        module, step = self._trainer.lightning_module, done - self._before
+        if step < module.steps_of_epoch:  # the epoch's own checkpoint follows at once
+            self._write(self._trainer, module, module.within_now(step))
+
+    def _write(self, trainer: lit.Trainer, module: FitModule, within: WithinEpoch) -> None:
+        if current_group().is_first:
+            make_folder(self.path.parent)
         part = self.path.with_suffix(".part")
+        module.within = within
         trainer.save_checkpoint(part)
-        put_in_place(part, self.path)
+        module.within = WithinEpoch()
+        if current_group().is_first:
+            put_in_place(part, self.path)
+        self._last = time.monotonic()
 
 
 class StepProgress(StepCallback):
@@ -160,15 +204,12 @@ class OutOfPatience(Exception):  # noqa: N818 - it is no error
     """The validation score has not risen for as many epochs as the options allow."""
 
 
-class Interrupted(Exception):  # noqa: N818 - it is no error
-    """Somebody asked the fit to stop; what was reached is kept."""
-
-
 class StopWhenAsked(StepCallback):
     """Ends the fit after the batch in which Ctrl-C or SIGTERM came."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked, self._looked = False, 0.0
+        self._ask: Any = None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -181,6 +222,7 @@ class StopWhenAsked(StepCallback):
 
         try:
             before = {number: signal.signal(number, ask) for number in _SIGNALS}
+            self._ask = ask
         except ValueError:  # not in the main thread: somebody else handles signals
             before = {}
         try:
@@ -189,12 +231,35 @@ class StopWhenAsked(StepCallback):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def on_train_start(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
+        """Of several ranks, keep Lightning from what it does at SIGTERM: it would end one alone."""
+        if current_group().world > 1 and self._ask and not self.asked:
+            signal.signal(signal.SIGTERM, self._ask)
+
+    def is_asked_anywhere(self) -> bool:
+        """Whether somebody asked this process or, as of a second ago, another rank.
+
+        For work that every rank does by itself.
+        """
+        now, group = time.monotonic(), current_group()
+        if group.world > 1 and now - self._looked > LOOK_SECONDS:
+            self._looked = now
+            if self.asked:
+                group.ask_to_stop()
+            self.asked = self.asked or group.is_asked_to_stop()
+        return self.asked
+
+    def wish(self) -> bool:
+        """Whether somebody asked this process."""
+        return self.asked
+
     def on_scored(self) -> None:
         """Stop here if asked."""
-        if self.asked:
+        if self.is_due:
             raise Interrupted
 
     def on_step_end(self, done: int) -> None:
         """Stop here if asked."""
-        if self.asked:
+        if self.is_due:
+            self.asked = True
             raise Interrupted

@@ -44,7 +44,17 @@ class EpochLog(StepCallback):
     def on_train_epoch_start(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
         """The learning rate of the epoch's first step."""
         self._groups = trainer.optimizers[0].param_groups
-        self._rates, self._rate = [], self._current()
+        began = trainer.current_epoch * self.batches
+        self._rates = [note for note in self._rates if note[0] > began]  # of one that goes on
+        self._rate = self._current()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint within an epoch keeps."""
+        return {"rates": self._rates}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._rates = [(done, rate) for done, rate in state_dict["rates"]]
 
     def on_step_end(self, done: int) -> None:
         """Note the rate that the step had; the schedule has moved on already."""

@@ -16,6 +16,7 @@ from convgraft.compose import Composite
 from convgraft.data import MISSING, Pixels
 from convgraft.errors import RunError
 from convgraft.training.metrics import Metrics, measure
+from convgraft.training.process_group import Group, current_group
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +60,15 @@ def answers(
     batch_size: int = 128,
     layout: torch.memory_format | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    gather: bool = True,
 ) -> dict[str, Tensor]:
     """Logits [N, classes] of every answer; the mode is as before after.
 
+    Each of several ranks runs the composite over a share of the images.
+
     Args:
         images: [N, 3, S, S], or for the rest of a composite what its frozen part made of them.
+        gather: whether all ranks get the answers to all images, else each those to its own.
     """
     device = next(composite.parameters()).device
     was_training = composite.training
@@ -72,13 +77,13 @@ def answers(
     stored = isinstance(images, StoredValues)
     layout = layout or (torch.contiguous_format if stored else fastest_format(composite))
     collected: dict[str, list[Tensor]] = {name: [] for name in composite.plan.answers}
+    group = current_group()
+    own = group.ranks.share(torch.arange(len(images)))
     try:
         start = 0
-        while start < len(images):
-            rows = slice(start, min(start + batch_size, len(images)))
-            batch = (
-                images.inputs(torch.arange(rows.start, rows.stop)) if stored else (images[rows],)
-            )
+        while start < len(own):
+            rows = slice(start, min(start + batch_size, len(own)))
+            batch = images.inputs(own[rows]) if stored else (_some(images, own, rows),)
             try:
                 outputs = composite(*(laid_out(value.to(device), layout) for value in batch))
             # each library has an error of its own for it
@@ -89,10 +94,32 @@ def answers(
                 logits.append(outputs[name].float().cpu())
             start = rows.stop
             if on_progress:
-                on_progress(start, len(images))
+                on_progress(start, len(own))
     finally:
         composite.train(was_training)
-    return {name: torch.cat(parts) for name, parts in collected.items()}
+    if group.world > 1 and gather:
+        return _gathered(group, collected, own, len(images))
+    return {name: torch.cat(parts) for name, parts in collected.items() if parts}
+
+
+def _some(images: Tensor, own: Tensor, rows: slice) -> Tensor:
+    """This rank's images of a batch; of all images a view, which costs nothing."""
+    return images[rows] if len(own) == len(images) else images[own[rows]]
+
+
+def _gathered(
+    group: Group, collected: Mapping[str, list[Tensor]], own: Tensor, count: int
+) -> dict[str, Tensor]:
+    """The answers to all images on all ranks: each rank adds its rows to noughts."""
+    widths = group.gather({name: parts[0].shape[1] for name, parts in collected.items() if parts})
+    found: dict[str, Tensor] = {}
+    for name, parts in collected.items():
+        width = next(told[name] for told in widths if name in told)
+        whole = torch.zeros(count, width)
+        if parts:
+            whole[own] = torch.cat(parts)
+        found[name] = group.total(whole)
+    return found
 
 
 def evaluate(

@@ -22,6 +22,7 @@ from convgraft.training.module import NotFinite
 from convgraft.training.objective import Loss, task_loss
 from convgraft.training.options import FitOptions
 from convgraft.training.policies import FreezePolicy
+from convgraft.training.process_group import current_group
 from convgraft.training.stage_runner import StageRunner
 from convgraft.training.stages import Stage, plan_stages
 from convgraft.training.task import Task
@@ -102,6 +103,7 @@ def fit(
             trained.load_state_dict(best.weights, strict=False)
             if interrupted:
                 break
+    stopped = current_group().any(interrupted or stop.asked)  # also after the last batch
     return FitResult(
         composite=_kept(trained, loss, best.picked).eval(),
         freeze=stages[-1].freeze,
@@ -110,7 +112,7 @@ def fit(
         curve=tuple(best.curve),
         best_epoch=best.epoch,
         seconds=best.seconds,
-        interrupted=interrupted or stop.asked,  # also where it came after the last batch
+        interrupted=stopped,
     )
 
 

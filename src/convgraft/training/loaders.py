@@ -6,17 +6,18 @@ trainer a whole epoch is one batch, and the module goes through the steps in it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from convgraft.data import EpochSampler, PixelDataset, Pixels, augmentation
+from convgraft.data import EpochBatches, PixelDataset, Pixels, Streamed, augmentation
 from convgraft.data.seeding import shuffled
 from convgraft.errors import DataError
 from convgraft.training.options import FitOptions
+from convgraft.training.ranks import ALONE, Ranks
 
 EVALUATION_BATCH = 128
 READ_BYTES = 2**21  # of several batches that are read as one: what is read stays in the caches
@@ -60,13 +61,28 @@ def check_images(train: Sized, val: Sized) -> None:
             )
 
 
-def loader(data: Pixels | StoredValues, options: FitOptions, *, shuffle: bool, seed: int) -> Epochs:
-    """Batches of (inputs, labels by column): shuffled and augmented for training, or in order."""
+def loader(
+    data: Pixels | StoredValues,
+    options: FitOptions,
+    *,
+    shuffle: bool,
+    seed: int,
+    ranks: Ranks = ALONE,
+) -> Epochs:
+    """Batches of (inputs, labels by column): shuffled and augmented for training, or in order.
+
+    Every one of several `ranks` gets its share of each batch of `options.batch_size` images; a
+    share is empty where a batch has fewer images than there are ranks.
+    """
+    if isinstance(data, Streamed):
+        from convgraft.training.streaming import StreamedEpochs  # which are Epochs, of below
+
+        return StreamedEpochs(data, options, shuffle=shuffle, seed=seed, ranks=ranks)
     if not isinstance(data, Pixels):
-        return _OfRows(data, options, shuffle=shuffle, seed=seed)
+        return _OfRows(data, options, shuffle=shuffle, seed=seed, ranks=ranks)
     if not shuffle or options.augment == "none":
-        return _OfRows(_Images(data), options, shuffle=shuffle, seed=seed)
-    return _Augmented(data, options, seed=seed)
+        return _OfRows(_Images(data), options, shuffle=shuffle, seed=seed, ranks=ranks)
+    return _Augmented(data, options, seed=seed, ranks=ranks)
 
 
 class Epochs:
@@ -76,11 +92,14 @@ class Epochs:
         steps: the number of batches in an epoch.
     """
 
-    def __init__(self, count: int, size: int, *, shuffle: bool) -> None:
+    def __init__(
+        self, count: int, size: int, *, shuffle: bool, seed: int = 0, ranks: Ranks = ALONE
+    ) -> None:
         # batch norm cannot normalise a last batch of one image
-        self._drops = shuffle and count > size and count % size == 1
+        drops = shuffle and count > size and count % size == 1
         self._count, self._size = count, size
-        self.steps = count // size if self._drops else -(-count // size)
+        self._shuffle, self._seed, self._ranks = shuffle, seed, ranks
+        self.steps = count // size if drops else -(-count // size)
 
     def __len__(self) -> int:
         """One."""
@@ -90,40 +109,51 @@ class Epochs:
         """Itself, once."""
         yield self
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of one epoch."""
+    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, from number `first` on."""
         raise NotImplementedError
+
+    def order(self, number: int) -> Tensor:
+        """The rows of one epoch, int64, in the order in which all ranks together take them."""
+        if not self._shuffle:
+            return torch.arange(self._count)
+        return torch.as_tensor(shuffled(self._count, self._seed, number))
+
+    def shares(self, number: int, first: int = 0) -> Sequence[Tensor]:
+        """This rank's rows of each batch of one epoch, from number `first` on."""
+        batches = self.order(number)[: self.steps * self._size].split(self._size)
+        return [self._ranks.share(rows) for rows in batches[first:]]
 
 
 class _OfRows(Epochs):
     """Batches that are taken from tensors whole, without a worker or a collation."""
 
     def __init__(
-        self, values: StoredValues, options: FitOptions, *, shuffle: bool, seed: int
+        self, values: StoredValues, options: FitOptions, *, shuffle: bool, seed: int, ranks: Ranks
     ) -> None:
         size = options.batch_size if shuffle else evaluation_batch(options)
-        super().__init__(len(values), size, shuffle=shuffle)
-        self._values, self._shuffle, self._seed = values, shuffle, seed
+        super().__init__(len(values), size, shuffle=shuffle, seed=seed, ranks=ranks)
+        self._values = values
 
-    def epoch(self, number: int) -> Iterator[Batch]:
+    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
         self._values.set_epoch(number)
-        order = torch.arange(self._count)
-        if self._shuffle:
-            order = torch.as_tensor(shuffled(self._count, self._seed, number))
-        order = order[: self.steps * self._size]
+        shares = self.shares(number, first)
         done, together = 0, 1
-        while done < len(order):
-            read = self._values.batch(order[done : done + together * self._size])
-            yield from _parts(read, self._size)
-            done += together * self._size
+        while done < len(shares):
+            group = shares[done : done + together]
+            read = self._values.batch(torch.cat(list(group)))
+            yield from _parts(read, [len(rows) for rows in group])
+            done += together
             together = max(1, READ_BYTES * together // max(1, _bytes(read)))
 
 
-def _parts(read: Batch, size: int) -> Iterator[Batch]:
-    """Batches of `size` images, as views of what was read."""
+def _parts(read: Batch, sizes: Sequence[int]) -> Iterator[Batch]:
+    """Batches of these sizes, as views of what was read."""
     inputs, labels = read
-    for start in range(0, len(inputs[0]), size):
+    start = 0
+    for size in sizes:
         rows = slice(start, start + size)
+        start += size
         yield (
             tuple(x[rows] for x in inputs),
             {name: column[rows] for name, column in labels.items()},
@@ -137,23 +167,25 @@ def _bytes(read: Batch) -> int:
 class _Augmented(Epochs):
     """Batches of images that are augmented one by one, by workers where the options have some."""
 
-    def __init__(self, pixels: Pixels, options: FitOptions, *, seed: int) -> None:
+    def __init__(self, pixels: Pixels, options: FitOptions, *, seed: int, ranks: Ranks) -> None:
         count = len(pixels)
-        super().__init__(count, options.batch_size, shuffle=True)
+        super().__init__(count, options.batch_size, shuffle=True, seed=seed, ranks=ranks)
         augment = augmentation(options.augment, pixels.images.shape[-1])
-        self._sampler = EpochSampler(count, seed=seed, shuffle=True)
+        self._nothing = _Images(pixels).batch(torch.arange(0))
+        self._batches = EpochBatches()
         self._loader: DataLoader[Any] = DataLoader(
             PixelDataset(pixels, range(count), augment=augment, seed=seed),
-            batch_size=options.batch_size,
-            sampler=self._sampler,
-            drop_last=self._drops,
+            batch_sampler=self._batches,
             num_workers=options.workers,
             persistent_workers=bool(options.workers),
         )
 
-    def epoch(self, number: int) -> Iterator[Batch]:
-        self._sampler.set_epoch(number)
-        return (((images,), labels) for images, labels in self._loader)
+    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
+        shares = self.shares(number, first)
+        self._batches.set_epoch(number, [rows for rows in shares if len(rows)])
+        yield from (((images,), labels) for images, labels in self._loader)
+        if len(shares) and not len(shares[-1]):
+            yield self._nothing
 
 
 class _Images:

@@ -15,13 +15,17 @@ from convgraft.cache.memory_format import laid_out
 from convgraft.compose import Composite
 from convgraft.data import MISSING
 from convgraft.errors import RunError, UsageError
+from convgraft.training.ahead import ahead
 from convgraft.training.balance import BALANCES
+from convgraft.training.compiled_step import CompiledLoss, Loss, check_compilable
 from convgraft.training.freeze import Freeze
 from convgraft.training.loaders import Batch, Epochs
 from convgraft.training.objective import Labels, Objective
 from convgraft.training.optimisers import optimiser, parameter_groups, schedule
 from convgraft.training.options import FitOptions
+from convgraft.training.process_group import current_group
 from convgraft.training.steps import no_search_for_gpus, placer, step_callbacks, stepper
+from convgraft.training.within_epoch import WithinEpoch
 
 LOOKS = 50  # steps between two looks at a loss that an accelerator has not worked out yet
 
@@ -53,6 +57,10 @@ class FitModule(lit.LightningModule):
 
     Args:
         steps: how many there are in all epochs of the stage.
+
+    Attributes:
+        within: where it is, for a checkpoint; where it was, after one was loaded.
+        steps_of_epoch: how many there are in one epoch.
     """
 
     def __init__(
@@ -75,6 +83,12 @@ class FitModule(lit.LightningModule):
         self.number, self.stages, self.steps = number, list(stages), steps
         self.layout = torch.contiguous_format
         self.balance = BALANCES[objective.balance](len(objective.terms))
+        self._loss_of: Loss = self._plain_loss
+        if options.compile:
+            check_compilable(objective.balance, current_group().world)
+            self._loss_of = CompiledLoss(self._plain_loss)
+        self.within = WithinEpoch()
+        self.steps_of_epoch = 0
         self.scores: dict[str, dict[str, float]] = {}
         self._losses: list[Tensor] = []
         self._validation: list[tuple[Labels, Mapping[str, Tensor]]] = []
@@ -103,25 +117,49 @@ class FitModule(lit.LightningModule):
         step, place, callbacks = stepper(self), placer(self), step_callbacks(self.trainer)
         before = self.current_epoch * epochs.steps
         with no_search_for_gpus():
-            for number, batch in enumerate(epochs.epoch(self.current_epoch)):
-                loss = self.batch_loss(place(batch), number)
+            first = self.first_step
+            batches = epochs.epoch(self.current_epoch, first)
+            for number, batch in enumerate(ahead(batches, place, self.device), first):
+                if number == first:  # a loader may draw a number for its first batch
+                    self._go_on()
+                loss = self.batch_loss(batch, number)
                 step(loss)
                 self._losses.append(loss.detach())
                 for callback in callbacks:
                     callback.on_step_end(before + number + 1)
 
+    @property
+    def first_step(self) -> int:
+        """The number of the step that the epoch begins with; above 0 where it is gone on with."""
+        return self.within.step
+
+    def _go_on(self) -> None:
+        """Take up the losses and the random state of an epoch that had begun before."""
+        if self.within.step:
+            self._losses = list(self.within.losses.to(self.device).unbind())
+            self.within.restore_random(self.device)
+        self.within = WithinEpoch()
+
+    def within_now(self, step: int) -> WithinEpoch:
+        """Where it is after so many steps of an epoch."""
+        losses = torch.stack(self._losses).cpu()
+        return WithinEpoch.now(self.current_epoch, step, self.steps_of_epoch, losses, self.device)
+
     def batch_loss(self, batch: Batch, number: int) -> Tensor:
         """The loss of the batch of that number in its epoch."""
-        inputs, labels = batch
-        losses = self.objective.losses(
-            self.composite.plan, self.forward(inputs), labels, self.options.label_smoothing
-        )
-        loss = self.balance(losses, self._shared_weight(losses))
+        loss = self._loss_of(*batch)
         if loss.is_cpu and not math.isfinite(loss.item()):  # elsewhere the question would wait
             raise self._not_finite(loss.item(), number)
         if not loss.is_cpu and number % LOOKS == 0:
             self._look_back(loss.detach())
         return loss
+
+    def _plain_loss(self, inputs: tuple[Tensor, ...], labels: Labels) -> Tensor:
+        """The loss of a batch as it is written."""
+        losses = self.objective.losses(
+            self.composite.plan, self.forward(inputs), labels, self.options.label_smoothing
+        )
+        return self.balance(losses, self._shared_weight(losses))
 
     def _look_back(self, *newest: Tensor) -> None:
         """Find the first loss of this epoch that is no number; raises NotFinite for it."""
@@ -169,7 +207,7 @@ class FitModule(lit.LightningModule):
     def validation_step(self, epochs: Epochs, index: int) -> None:
         """Keep the answers to every batch."""
         place, callbacks = placer(self), step_callbacks(self.trainer)
-        for inputs, labels in map(place, epochs.epoch(0)):
+        for inputs, labels in ahead(epochs.epoch(0), place, self.device):
             outputs = self.forward(inputs)
             answers = {name: outputs[name] for name in self.composite.plan.answers}
             self._validation.append((labels, answers))
@@ -202,7 +240,23 @@ class FitModule(lit.LightningModule):
         """Also which stage this is, what learns in it, and what all stages are."""
         rates = dict(self.freeze_map.rates)
         own = {"stage": self.number, "rates": rates, "stages": self.stages}
-        checkpoint["convgraft"] = own
+        checkpoint["convgraft"] = own | self.within.as_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on where the checkpoint was written, which may be in the middle of an epoch.
+
+        What Lightning's loops kept is passed over: they count otherwise with several ranks.
+        Raises UsageError where an epoch had another number of steps.
+        """
+        self.within = WithinEpoch.from_state(checkpoint["convgraft"])
+        if self.within.epoch is None:
+            return
+        self.within.check_steps(self.steps_of_epoch)
+        checkpoint.pop("loops", None)
+        progress = self.trainer.fit_loop.epoch_progress
+        done = dict.fromkeys(("ready", "started", "processed", "completed"), self.within.epoch)
+        for count in (progress.current, progress.total):
+            count.load_state_dict(done)
 
 
 def stage_seed(seed: int, number: int) -> int:

@@ -131,7 +131,8 @@ def _weighed(value: Tensor, weight: float) -> Tensor:
 def _task(batch: _Batch, term: Term) -> Tensor:
     logits = batch.outputs[term.of[0]]
     labels = batch.labels[batch.plan.column(term.of[0])]
-    if labels.is_cpu and not (labels == MISSING).any():  # elsewhere the question would have to wait
+    asks = labels.is_cpu and not torch.compiler.is_compiling()  # else the question has to wait
+    if asks and not (labels == MISSING).any():
         return F.cross_entropy(logits, labels, label_smoothing=batch.smoothing)
     total = F.cross_entropy(
         logits, labels, ignore_index=MISSING, label_smoothing=batch.smoothing, reduction="sum"

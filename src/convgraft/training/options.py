@@ -35,8 +35,11 @@ class FitOptions:
         seed: of everything random in the fit.
         workers: processes that augment images; 0: none beside this one.
         accelerator, precision: Lightning's words.
+        compile: whether loss and gradients of a step are compiled, by `torch.compile`.
         budget_seconds: for all epochs together; as many as fit are trained, at least one and at
             most `epochs`. None: all of them, however long that takes.
+        checkpoint_minutes: between two checkpoints within an epoch, where any are written; 0: only
+            when an epoch has ended.
     """
 
     epochs: int = 10
@@ -53,7 +56,9 @@ class FitOptions:
     workers: int = 0
     accelerator: str = "auto"
     precision: str = "32-true"
+    compile: bool = False
     budget_seconds: float | None = None
+    checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
         _positive("epochs", self.epochs)
@@ -72,6 +77,9 @@ class FitOptions:
         _one_of("schedule", self.schedule, SCHEDULES)
         _one_of("accelerator", self.accelerator, ACCELERATORS)
         _one_of("precision", self.precision, PRECISIONS)
+        if not 0 <= self.checkpoint_minutes < math.inf:
+            found = str(self.checkpoint_minutes)
+            raise UsageError("minutes between checkpoints are a number, 0 or more", found=found)
         if not 0 <= self.weight_decay < math.inf:
             raise UsageError("weight decay is a number, 0 or more", found=str(self.weight_decay))
         if self.workers < 0 or self.seed < 0 or (self.views or 0) < 0:

@@ -26,6 +26,7 @@ from convgraft.cache.stored import Column, StoredValues
 from convgraft.cache.values import cut_values
 from convgraft.compose import Composite
 from convgraft.data import image_ids
+from convgraft.training.process_group import current_group
 from convgraft.training.task import Task
 from convgraft.training.views import AS_THEY_ARE, Views, seeded_view, views_of
 
@@ -102,6 +103,7 @@ class RunOnce:
         on_progress: Callable[[int, int], None] | None,
     ) -> list[Column] | None:
         """The stored values of one view; None where there is no room for them."""
+        group = current_group()
         through = FrozenPass(
             self.task.images,
             indices,
@@ -113,10 +115,11 @@ class RunOnce:
             skip=frozenset(image.id for image in self.task.broken),
             augment=seeded_view(views.augment, self.task.size, number),
             on_progress=on_progress,
+            together=group if group.world > 1 else None,
         )
         view = views.names[number]
         values = cut_values(self.frontier, view)
-        if not through.has_room(values):
+        if not through.room_for(values):
             self.task.unstored.append(NO_ROOM.format(self.cache.folder))
             return None
         try:

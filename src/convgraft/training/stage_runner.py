@@ -10,7 +10,6 @@ from pathlib import Path
 
 import lightning as lit
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
@@ -26,7 +25,6 @@ from convgraft.training.calibrate import calibrate, standardisers
 from convgraft.training.callbacks import (
     BestWeights,
     Checkpoint,
-    Interrupted,
     OutOfPatience,
     StepProgress,
     StopWhenAsked,
@@ -36,11 +34,15 @@ from convgraft.training.enough_memory import enough_memory
 from convgraft.training.epoch_log import EpochLog
 from convgraft.training.freeze import apply_freeze
 from convgraft.training.loaders import check_images, loader
-from convgraft.training.module import FitModule, stage_seed
+from convgraft.training.module import FitModule, stage_seed, trainable_state
+from convgraft.training.module_over_ranks import FitModuleOverRanks, Steps
 from convgraft.training.options import FitOptions
+from convgraft.training.process_group import Interrupted, current_group
 from convgraft.training.run_once import RunOnce, run_once
 from convgraft.training.stages import Stage
 from convgraft.training.task import Task
+from convgraft.training.trainer import trainer_for
+from convgraft.training.upstream import Upstream
 from convgraft.training.views import AS_THEY_ARE, views_for
 
 STORED_PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")  # others round the frozen part as well
@@ -66,7 +68,8 @@ class StageRunner:
     ) -> None:
         self.composite, self.task, self.stages = composite, task, stages
         self.checkpoint, self.on_progress, self.loggers = checkpoint, on_progress, loggers
-        self.resumed = _stage_in(checkpoint, stages)
+        self.found = current_group().local_copy(checkpoint) if checkpoint else None
+        self.resumed = _stage_in(self.found, stages)
         self.first = self.resumed or 0
 
     def run(self, number: int, best: BestWeights, stop: StopWhenAsked) -> tuple[Composite, bool]:
@@ -80,9 +83,9 @@ class StageRunner:
     def _run(self, number: int, best: BestWeights, stop: StopWhenAsked) -> tuple[Composite, bool]:
         began = time.monotonic()
         stage, goes_on = self.stages[number], self.resumed == number
-        device = _trainer(stage.options, []).strategy.root_device
-        if goes_on and self.checkpoint:  # before anything frozen is computed from it
-            self.composite.load_state_dict(_weights_in(self.checkpoint))
+        device = trainer_for(stage.options, []).strategy.root_device
+        if goes_on and self.found:  # before anything frozen is computed from it
+            self.composite.load_state_dict(_weights_in(self.found))
         held = apply_freeze(self.composite, stage.freeze).to(device)
         try:
             once, train, val = self._inputs(held, stage, stop)
@@ -94,12 +97,15 @@ class StageRunner:
             network = once.network if once else held
             calibrate(network, train, fixed)
             calibrate(network, _first(train), moving if number == 0 else set())
+        group = current_group()
         held = held.holding(stage.freeze.held | fixed)
+        group.share_first(trainable_state(held, stage.freeze))  # and all do as one from here on
         batches = loader(train, stage.options, shuffle=True, seed=0).steps
         budget = self._budget(number, batches)
         epochs = (budget.epochs if budget else None) or stage.options.epochs
         best.seconds += time.monotonic() - began
-        module = FitModule(
+        made = FitModule if group.world == 1 else FitModuleOverRanks
+        module = made(
             rest_of(once.frontier, held.held) if once else held,
             stage.freeze,
             stage.objective,
@@ -108,6 +114,7 @@ class StageRunner:
             stages=[str(one) for one in self.stages],
             steps=epochs * batches,
         )
+        module.steps_of_epoch = batches
         module.layout = once.layout if once else fastest_format(held)
         held.to(memory_format=module.layout)
         blind = not stage.objective.teaches(self.composite.plan, best.judged)
@@ -115,14 +122,16 @@ class StageRunner:
         seed = stage_seed(stage.options.seed, number)
         callbacks = self._callbacks(number, batches, best, stop)
         callbacks = [budget, *callbacks] if budget else callbacks
-        trainer = _trainer(replace(stage.options, epochs=epochs), callbacks)
+        unused = _has_unused(module) if group.world > 1 else False
+        trainer = trainer_for(replace(stage.options, epochs=epochs), callbacks, unused=unused)
+        order = loader(train, stage.options, shuffle=True, seed=seed, ranks=group.ranks)
         try:
             with _threads(once, stage.options):
                 trainer.fit(
                     module.train(),
-                    loader(train, stage.options, shuffle=True, seed=seed),
-                    loader(val, stage.options, shuffle=False, seed=seed),
-                    ckpt_path=str(self.checkpoint) if goes_on else None,
+                    Steps(order, module) if isinstance(module, FitModuleOverRanks) else order,
+                    loader(val, stage.options, shuffle=False, seed=seed, ranks=group.ranks),
+                    ckpt_path=str(self.found) if goes_on else None,
                     weights_only=True,
                 )
         except OutOfPatience:
@@ -157,7 +166,7 @@ class StageRunner:
         if options.budget_seconds is None:
             return None
         share = options.epochs / sum(stage.options.epochs for stage in self.stages)
-        decided = decided_epochs(self.checkpoint) if self.resumed == number else None
+        decided = decided_epochs(self.found) if self.resumed == number else None
         return EpochsInBudget(
             share * options.budget_seconds, options.epochs, batches, epochs=decided
         )
@@ -169,7 +178,7 @@ class StageRunner:
         def report(done: int, total: int) -> None:
             if told:
                 told(done, total)
-            if stop.asked:
+            if stop.is_asked_anywhere():
                 raise Interrupted
 
         return report
@@ -184,7 +193,17 @@ class StageRunner:
             found.append(StepProgress(self.on_progress, before, total))
         if self.loggers:
             found.append(EpochLog(self.loggers, best, batches))
-        return [*found, Checkpoint(self.checkpoint)] if self.checkpoint else found
+        if not self.checkpoint:
+            return found
+        minutes = self.stages[number].options.checkpoint_minutes
+        return [*found, Checkpoint(self.checkpoint, minutes)]
+
+
+def _has_unused(module: FitModule) -> bool:
+    """Whether some weights that learn have no part in the loss of this stage."""
+    learns = {name for name, p in module.composite.named_parameters() if p.requires_grad}
+    taught = {name for term in module.objective.terms for name in term.of}
+    return bool(learns - Upstream(module.composite).of(taught))
 
 
 def _threads(once: RunOnce | None, options: FitOptions) -> AbstractContextManager[None]:
@@ -229,33 +248,3 @@ def _weights_in(checkpoint: Path) -> dict[str, torch.Tensor]:
     state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
     prefix = "composite."
     return {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
-
-
-def _trainer(options: FitOptions, callbacks: list[lit.Callback]) -> lit.Trainer:
-    try:
-        trainer = lit.Trainer(
-            max_epochs=options.epochs,
-            accelerator=options.accelerator,
-            devices=1,
-            precision=options.precision,  # type: ignore[arg-type]
-            callbacks=callbacks,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
-    except (MisconfigurationException, ValueError) as error:
-        raise UsageError(
-            f'accelerator "{options.accelerator}" with precision "{options.precision}" is not to '
-            "be had on this machine",
-            found=str(error),
-            hint="--accelerator auto --precision 32-true",
-        ) from error
-    if trainer.precision != options.precision:  # Lightning takes another one, with a warning
-        raise UsageError(
-            f'precision "{options.precision}" is not to be had on this machine',
-            found=f'Lightning would train in "{trainer.precision}"',
-            hint=f"--precision {trainer.precision}, or 32-true",
-        )
-    return trainer

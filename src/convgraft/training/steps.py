@@ -15,7 +15,23 @@ PLAIN = ("32-true", "64-true", "bf16-true", "16-true")  # precisions where a bac
 
 
 class StepCallback(lit.Callback):
-    """A callback that hears of single batches, which the trainer does not know of."""
+    """A callback that hears of single batches, which the trainer does not know of.
+
+    Attributes:
+        is_agreed: whether any of several ranks wished, before the step that ended, that all of
+            them do something after it; None where there is one rank.
+    """
+
+    is_agreed: bool | None = None
+
+    def wish(self) -> bool:
+        """Whether this rank wishes that now; only one that is agreed on is granted."""
+        return False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is to be done now, on this rank and on all the others."""
+        return self.wish() if self.is_agreed is None else self.is_agreed
 
     def on_step_end(self, done: int) -> None:
         """`done` steps of this stage are done."""
@@ -41,6 +57,8 @@ def stepper(module: lit.LightningModule) -> Callable[[Tensor], None]:
     if not plain:
         return lambda loss: _long_step(module, loss, scheduler)
     moved = trainer.optimizers[0]
+    if trainer.world_size > 1:
+        return lambda loss: _step_over_ranks(module, loss, moved, scheduler)
 
     def step(loss: Tensor) -> None:
         moved.zero_grad()
@@ -79,6 +97,14 @@ def _long_step(module: lit.LightningModule, loss: Tensor, scheduler: Any) -> Non
         moved.zero_grad()
         module.manual_backward(loss)
         moved.step()
+    scheduler.step()
+
+
+def _step_over_ranks(module: lit.LightningModule, loss: Tensor, moved: Any, scheduler: Any) -> None:
+    """One step whose gradients the strategy sums over ranks."""
+    moved.zero_grad()
+    module.manual_backward(loss)
+    moved.step()
     scheduler.step()
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from convgraft.cache import Cache, default_cache
 from convgraft.cache.frozen_pass import PassNotes
 from convgraft.cache.pixels import cached_pixels
-from convgraft.data import BrokenImage, ImageSet, Pixels, Split
+from convgraft.data import BrokenImage, ImageSet, Pixels, Split, Streamed, has_room
 
 Progress = Callable[[str, int, int], None]
 
@@ -24,11 +24,14 @@ class Task:
     """What is to be learned, and from what.
 
     Pixels are decoded part by part when first asked for, and kept: the test part is not touched
-    before somebody asks for it. What frozen networks make of them lies in the store.
+    before somebody asks for it. What frozen networks make of them lies in the store. Pixels of
+    shards, of sets at URLs, and of parts that there is no room for are not kept, but decoded
+    whenever they are asked for.
 
     Attributes:
         size: side in pixels that images are resized to.
         strict: whether a broken image stops the run.
+        stream: whether pixels are not kept in any case.
         cache: the store of decoded pixels and of what frozen parts make of them; None: there is
             none, and everything is computed whenever it is needed.
         on_progress: called with (what, done, total) while images are decoded.
@@ -47,6 +50,7 @@ class Task:
     test_reads: list[str] = field(default_factory=list)
     passes: list[PassNotes] = field(default_factory=list)
     unstored: list[str] = field(default_factory=list)
+    stream: bool = False
     _told: list[PassNotes] = field(default_factory=list)
     _pixels: dict[str, Pixels] = field(default_factory=dict)
 
@@ -80,19 +84,37 @@ class Task:
         return _summed(new)
 
     def pixels(self, part: str, *, reader: str = "") -> Pixels:
-        """The decoded images of `train`, `val` or `test`."""
+        """The images of `train`, `val` or `test`: decoded, or such that decode when asked for."""
         self.note_reader(part, reader)
         if part not in self._pixels:
-            self._pixels[part] = cached_pixels(
-                self.images,
-                self.size,
-                self.cache,
-                indices=self.split.part(part),
-                strict=self.strict,
-                workers=self.workers,
-                on_progress=self.told(f"read {part}"),
-            )
+            self._pixels[part] = self._streamed(part) if self.streams(part) else self._kept(part)
         return self._pixels[part]
+
+    def streams(self, part: str) -> bool:
+        """Whether the pixels of a part are not kept."""
+        room = has_room(len(self.split.part(part)), self.size)
+        return self.stream or self.images.streams or not room
+
+    def _streamed(self, part: str) -> Streamed:
+        return Streamed(
+            self.images,
+            self.size,
+            indices=self.split.part(part),
+            strict=self.strict,
+            workers=self.workers,
+            skip=[image.id for image in self.broken],
+        )
+
+    def _kept(self, part: str) -> Pixels:
+        return cached_pixels(
+            self.images,
+            self.size,
+            self.cache,
+            indices=self.split.part(part),
+            strict=self.strict,
+            workers=self.workers,
+            on_progress=self.told(f"read {part}"),
+        )
 
     def labels(self, indices: Sequence[int] | NDArray[np.int64]) -> dict[str, Tensor]:
         """Labels of some images by column, int64 [N]; `""` is the main column, -1 is missing."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from convgraft.durable.tensors import write_tensors
 from convgraft.errors import ArtifactError
 from convgraft.export.facts import read_facts, weights_hash
 from convgraft.export.hub.check import WEIGHTS, weights_metadata
@@ -28,9 +29,9 @@ def copy_weights(run: Path, folder: Path, plan: Plan) -> None:
     if new == old:
         shutil.copyfile(run / WEIGHTS, folder / WEIGHTS)
         return
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
-    save_file(load_file(run / WEIGHTS), folder / WEIGHTS, metadata=new)
+    write_tensors(folder / WEIGHTS, load_file(run / WEIGHTS), new)
 
 
 def _portable_notes(text: str, plan: Plan) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
-from convgraft.cache import Cache
+from convgraft.cache import Cache, default_cache
 from convgraft.compose import open_network, source_seed
 from convgraft.data import ImageSet
 from convgraft.durable.lines import Line
@@ -13,6 +15,7 @@ from convgraft.sources import Source
 from convgraft.strategies import Ingredients, source_names
 from convgraft.studies.cell import Cell, Report
 from convgraft.studies.compare import study_of_file
+from convgraft.studies.opening import DataPlace, same_images
 from convgraft.studies.paper.material import read_material
 from convgraft.studies.paper.places import Model, Places
 from convgraft.studies.paper.scales import Amount, Scale
@@ -20,6 +23,8 @@ from convgraft.studies.paper.table_rows import PaperRow, read_rows
 from convgraft.studies.runner import run_study
 from convgraft.studies.store import StudyStore
 from convgraft.studies.study import Study
+from convgraft.studies.tasks import OpenCell
+from convgraft.studies.workers import Workers
 from convgraft.training import FitOptions, Task
 
 FIXED = 2e7  # microseconds that a cell takes however few its images are
@@ -96,20 +101,40 @@ class RowRun:
         """The fits' options in a cell."""
         return replace(self.options, epochs=self.amount.epochs, seed=cell.seed)
 
-    def run(self, store: StudyStore, report: Report) -> list[Line]:
+    @property
+    def opener(self) -> OpenCell:
+        """`open_cell` as plain values: another process opens images, networks and store itself."""
+        target = self.images.target
+        place = DataPlace(str(self.images.location), (target,) if target else ())
+        opened = ("images", "cache")
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
+        plain = {name: value for name, value in plain.items() if name not in opened}
+        is_cached = self.cache is not None
+        return partial(_open_cell, place, self.images.fingerprint, is_cached, plain)
+
+    def run(self, store: StudyStore, report: Report, workers: Workers | None = None) -> list[Line]:
         """Run what is not done yet, as `run_study` does; every line of the store."""
         return run_study(
             self.study,
             self.cells,
-            lambda cell: self.open_cell(cell, report),
+            self.opener if workers else lambda cell: self.open_cell(cell, report),
             self.options_of,
             store,
             report,
+            workers,
         )
 
     def _opened(self, model: Model, seed: int) -> Source:
         size = model.size if model.size < self.image_size else None
         return open_network(model.spec, size=size, seed=seed, load=False)
+
+
+def _open_cell(
+    place: DataPlace, fingerprint: str, is_cached: bool, plain: Mapping[str, Any], cell: Cell
+) -> tuple[Task, Ingredients]:
+    """A cell, in another process; raises DataError where that has other images."""
+    images, cache = same_images(place, fingerprint), default_cache() if is_cached else None
+    return RowRun(**plain, images=images, cache=cache).open_cell(cell)
 
 
 def plan_run(

@@ -8,6 +8,7 @@ from typing import Any
 
 from convgraft.errors import UsageError
 from convgraft.strategies import Ingredients
+from convgraft.studies.search.batches import Batches
 from convgraft.studies.search.features import Features, Report, all_features
 from convgraft.studies.search.networks import Networks, subsets
 from convgraft.studies.search.pace import Clock, Pace
@@ -17,8 +18,9 @@ from convgraft.studies.search.rules import Rules
 from convgraft.studies.search.solved import Solver
 from convgraft.studies.search.space import FROZEN, LEARNING, Candidate
 from convgraft.studies.search.store import Line, SearchStore
+from convgraft.studies.search.trial_task import Keep
 from convgraft.studies.search.trials import Proposals
-from convgraft.studies.search.work import Keep, Work
+from convgraft.studies.search.work import Work
 from convgraft.training import Task
 
 JOURNAL, PREDICTIONS = "optuna.journal", "predictions.json"
@@ -31,19 +33,22 @@ def run_search(
     store: SearchStore,
     keep: Keep,
     report: Report,
+    batches: Batches | None = None,
 ) -> list[Line]:
     """Search for as long as the rules allow; every line of the store, earlier ones too.
 
     Args:
         keep: writes a trained network to a folder; called for each one that is the best so far.
         report: called with (what, done, total).
+        batches: trains as many candidates side by side as it has workers; None: this process
+            trains one after another.
 
     Raises UsageError where nothing can be trained within the rules; RunError where somebody
     stopped it: the same call goes on with the next trial.
     """
     clock = Clock(60 * rules.minutes, store.elapsed)
     try:
-        _prepare(given, task, rules, store, keep, report, clock).run()
+        _prepare(given, task, rules, store, keep, report, clock, batches).run()
     finally:
         store.spend(clock.spent)
     return store.lines
@@ -57,6 +62,7 @@ def _prepare(
     keep: Keep,
     report: Report,
     clock: Clock,
+    batches: Batches | None,
 ) -> Work:
     features = all_features(given, task, report)
     within = affordable(features, rules.ceiling)
@@ -70,7 +76,9 @@ def _prepare(
         pace.learn(Candidate.of(line), line["seconds"])
     journal = store.folder / JOURNAL
     proposals = {
-        kind: Proposals.open(journal, kind, ways, Networks(tuple(features), within), seed)
+        kind: Proposals.open(
+            journal, kind, ways, Networks(tuple(features), within), seed, batches is not None
+        )
         for kind, ways in (("frozen", FROZEN), ("learning", LEARNING))
     }
     return Work(
@@ -85,6 +93,7 @@ def _prepare(
         predictions=predictions,
         solver=Solver(predictor),
         proposals=proposals,
+        batches=batches,
     )
 
 

@@ -39,6 +39,8 @@ class Proposals:
         study: Optuna's.
         seed: of what is drawn.
         broken_off: its trials that somebody broke off, which come first.
+        together: whether several are asked for before one is told; those that are being trained
+            are then taken for bad ones, so that not all are alike.
     """
 
     ways: Sequence[Way]
@@ -46,6 +48,7 @@ class Proposals:
     study: Any
     seed: int = 0
     broken_off: list[Any] = field(default_factory=list)
+    together: bool = False
 
     @classmethod
     def open(
@@ -55,6 +58,7 @@ class Proposals:
         ways: Sequence[Way],
         networks: Networks,
         seed: int,
+        together: bool = False,
     ) -> Proposals:
         """The study of that name in a journal file, or a new one.
 
@@ -86,7 +90,7 @@ class Proposals:
         running = study.get_trials(states=(optuna.trial.TrialState.RUNNING,))
         broken_off = [optuna.trial.Trial(study, trial._trial_id) for trial in running]
         able = [way for way in ways if networks.of(way)]
-        return cls(able, networks, study, seed, broken_off)
+        return cls(able, networks, study, seed, broken_off, together)
 
     @property
     def is_new(self) -> bool:
@@ -117,7 +121,8 @@ class Proposals:
     def _draw(self, trial: Any, name: str, values: Sequence[Any]) -> Any:
         told = f"{self.seed} {trial.number} {name}".encode()
         seed = int.from_bytes(hashlib.sha256(told).digest()[:4], "big")
-        self.study.sampler = import_optuna().samplers.TPESampler(seed=seed)
+        apart = {"constant_liar": True} if self.together else {}
+        self.study.sampler = import_optuna().samplers.TPESampler(seed=seed, **apart)
         return trial.suggest_categorical(name, values)
 
     def tell(self, asked: Asked, value: float | None) -> None:
@@ -145,7 +150,8 @@ def _mend(path: Path) -> None:
 
     Optuna would wait half a minute for the lock, and not read past the line.
     """
-    Path(f"{path}.lock").unlink(missing_ok=True)
+    for left in path.parent.glob(f"{path.name}.lock*"):  # also one that was just being renamed
+        left.unlink(missing_ok=True)
     if path.is_file() and not (data := path.read_bytes()).endswith(b"\n"):
         os.truncate(path, data.rfind(b"\n") + 1)
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from convgraft.compose import cost
 from convgraft.errors import ConvgraftError, RunError, UsageError
 from convgraft.strategies import Ingredients
 from convgraft.studies.arms import Arm
 from convgraft.studies.design import build_arm
+from convgraft.studies.search.batches import Batches
 from convgraft.studies.search.features import Report
 from convgraft.studies.search.first import first_closed, first_frozen, first_learning
 from convgraft.studies.search.front import choose, worth
@@ -27,6 +27,7 @@ from convgraft.studies.search.rules import Rules
 from convgraft.studies.search.solved import Solver
 from convgraft.studies.search.space import Candidate
 from convgraft.studies.search.store import Line, SearchStore
+from convgraft.studies.search.trial_task import Keep, facts_of
 from convgraft.studies.search.trials import Proposals
 from convgraft.studies.trained import Trained, train_arm
 from convgraft.training import Task
@@ -36,12 +37,14 @@ FROZEN_SHARE = 0.4  # of the time that is over when networks begin to learn
 FROZEN_TRIALS = 20  # trained frozen candidates after which they do so even if there is time
 SKIPS = 25  # proposals in a row that come to nothing, after which a stage is over
 
-Keep = Callable[[Path, Trained], Any]
-
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What a running search knows, and its loop."""
+    """What a running search knows, and its loop.
+
+    Attributes:
+        batches: trains candidates side by side; None: this process trains one after another.
+    """
 
     given: Ingredients
     task: Task
@@ -55,6 +58,7 @@ class Work:
     solver: Solver
     proposals: Mapping[str, Proposals]
     problems: list[str] = field(default_factory=list)
+    batches: Batches | None = None
 
     def run(self) -> None:
         """Solve and train until time or candidates are used up; one trial at the least."""
@@ -63,7 +67,8 @@ class Work:
         while not self._is_over() and len(exhausted) < len(self.proposals):
             kind = self._next_kind(exhausted)
             self._put_forward(kind)
-            if not self._step(self.proposals[kind]):
+            step = self._step if self.batches is None else self._step_together
+            if not step(self.proposals[kind]):
                 exhausted.add(kind)
         if not self.store.lines:
             raise UsageError(
@@ -111,7 +116,7 @@ class Work:
             known = self.store.find(asked.candidate.key)
             if known is not None:
                 proposals.tell(asked, known["val"])
-            elif not self._fits(asked.candidate):
+            elif not self.fits(asked.candidate):
                 proposals.drop(asked)
             else:
                 line = self._try(asked.candidate)
@@ -120,28 +125,43 @@ class Work:
                     return True
         return False
 
-    def _fits(self, candidate: Candidate) -> bool:
+    def _step_together(self, proposals: Proposals) -> bool:
+        """The same with as many candidates as there are workers for, and none told before all."""
+        assert self.batches is not None
+        most = self.batches.count
+        if self.rules.trials is not None:
+            most = min(most, max(1, self.rules.trials - len(self.store.lines)))
+        return self.batches.step(self, proposals, most, SKIPS)
+
+    def fits(self, candidate: Candidate) -> bool:
+        """Whether there is time for a candidate; there always is for the first one."""
         return not self.store.lines or self.pace.estimate(candidate) <= self.clock.left
+
+    def priced(self, candidate: Candidate) -> tuple[Arm, Price]:
+        """Its arm and what that costs; raises UsageError or PlanError where it cannot be made."""
+        given = replace(self.given, sources={n: self.given.sources[n] for n in candidate.networks})
+        arm = build_arm(candidate.design, given, self.rules.options.seed)
+        price = price_of(arm)
+        if reason := self.rules.ceiling.refuses(price):
+            raise UsageError(f"{candidate} costs {reason}")
+        return arm, price
 
     def _try(self, candidate: Candidate) -> Line | None:
         """The line of a trained candidate; None where it cannot be trained or costs too much."""
         began = time.monotonic()
-        given = replace(self.given, sources={n: self.given.sources[n] for n in candidate.networks})
         try:
-            arm = build_arm(candidate.design, given, self.rules.options.seed)
-            price = price_of(arm)
-            if reason := self.rules.ceiling.refuses(price):
-                raise UsageError(f"{candidate} costs {reason}")
+            arm, price = self.priced(candidate)
             is_closed = candidate.kind == "closed"
             trained = self.solver.train(arm) if is_closed else self._train(arm, candidate)
-        except _StoppedError:
+        except StoppedTrialError:
             raise
         except ConvgraftError as error:
             self.problems.append(error.what)
             return None
-        line = self._line(candidate, price, trained, time.monotonic() - began)
-        self._write(line, trained)
-        return line
+        seconds = time.monotonic() - began
+        return self.write(
+            candidate, price, facts_of(trained), seconds, lambda path: self.keep(path, trained)
+        )
 
     def _train(self, arm: Arm, candidate: Candidate) -> Trained:
         trained = train_arm(
@@ -151,15 +171,16 @@ class Work:
             on_progress=lambda done, total: self.report("train", done, total),
         )
         if not trained.notes["finished"]:
-            raise _StoppedError(
+            raise StoppedTrialError(
                 f"stopped while training {candidate}",
                 found=f'{len(self.store.lines)} trials are in "{self.store.folder}"',
                 hint="the same command goes on with the next trial",
             )
         return trained
 
-    def _line(self, candidate: Candidate, price: Price, trained: Trained, seconds: float) -> Line:
-        spent = cost(trained.composite)
+    def _line(
+        self, candidate: Candidate, price: Price, facts: Mapping[str, Any], seconds: float
+    ) -> Line:
         scores = {one.candidate.key: one.score for one in self.predictions}
         return {
             "number": len(self.store.lines),
@@ -170,29 +191,43 @@ class Work:
             "choices": dict(candidate.choices),
             "kind": candidate.kind,
             "predicted": scores.get(candidate.key),
-            "val": round(trained.notes["val"], 6),  # so that equal counts of images are equal
-            "macs": spent.macs,
-            "parameters": spent.parameters,
-            "trainable": trained.notes["trainable"],
+            "val": facts["val"],
+            "macs": facts["macs"],
+            "parameters": facts["parameters"],
+            "trainable": facts["trainable"],
             "latency": price.latency,
-            "best_epoch": trained.notes["best_epoch"],
+            "best_epoch": facts["best_epoch"],
             "estimated": self.pace.estimate(candidate),
             "seconds": seconds,
         }
 
-    def _write(self, line: Line, trained: Trained) -> None:
-        """Keep the network where it is the best so far, then write its line."""
+    def write(
+        self,
+        candidate: Candidate,
+        price: Price,
+        facts: Mapping[str, Any],
+        seconds: float,
+        keep: Callable[[Path], Any],
+    ) -> Line:
+        """Keep the network where it is the best so far, then write its line.
+
+        Args:
+            facts: as of `facts_of`.
+            keep: writes the trained network to a folder.
+        """
+        line = self._line(candidate, price, facts, seconds)
         best = choose(self.store.lines)
         is_best = best is None or worth(line) > worth(best)
         if is_best:
-            self.keep(self.store.kept(line["number"]), trained)
+            keep(self.store.kept(line["number"]))
         self.store.append(line)
         if is_best:
             self.store.keep_only(line["number"])
         self.pace.learn(Candidate.of(line), line["seconds"])
         self.store.spend(self.clock.spent)
         self.report("search", round(self.clock.spent), round(self.clock.budget))
+        return line
 
 
-class _StoppedError(RunError):
+class StoppedTrialError(RunError):
     """Somebody stopped the search."""

@@ -1,0 +1,171 @@
+"""`convgraft fit` as several processes: one run, one voice, and a clear word when one dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers_cli import convgraft
+from helpers_distributed import rank_of, started, two_hosts, wait_for
+
+import convgraft as cg
+
+slow = pytest.mark.slow
+COMMON = [
+    "--models", "cifar_resnet20", "cifar_resnet20", "--strategy", "parallel", "--image-size", 8,
+    "--freeze", "heads-only", "--accelerator", "cpu", "--seed", 1,
+]  # fmt: skip
+
+
+def metrics(run: Path) -> dict[str, Any]:
+    return json.loads((run / "metrics.json").read_text())
+
+
+def assert_alike(run: Path, other: Path) -> None:
+    """The same curve and the same test result, within what is promised."""
+    ours, theirs = metrics(run), metrics(other)
+    for one, two in zip(ours["curve"], theirs["curve"], strict=True):
+        assert one["train_loss"] == pytest.approx(two["train_loss"], abs=1e-4)
+        assert one["val"]["label"] == pytest.approx(two["val"]["label"], abs=1e-4)
+    assert ours["test"]["label"]["top1"] == pytest.approx(theirs["test"]["label"]["top1"], abs=1e-4)
+    assert ours["test"]["label"]["nll"] == pytest.approx(theirs["test"]["label"]["nll"], abs=1e-4)
+
+
+@slow
+def test_two_processes_make_the_run_of_one(tmp_path: Path) -> None:
+    command = [
+        "fit", "digits", *COMMON, "--limit", 98, "--epochs", 2, "--baselines", "--json", "--out",
+    ]  # fmt: skip
+    one = started(*command, tmp_path / "one", store=tmp_path / "store one")
+    out, err = one.communicate(timeout=500)
+    assert one.returncode == 0, err
+    two = started(*command, tmp_path / "two", "--devices", 2, store=tmp_path / "store two")
+    told, err = two.communicate(timeout=500)
+    assert two.returncode == 0, err
+    rows = json.loads(told)["rows"]  # one document: one rank speaks
+    assert [row["arm"] for row in rows] == [row["arm"] for row in json.loads(out)["rows"]]
+    assert_alike(tmp_path / "two", tmp_path / "one")
+    files = [
+        {str(path.relative_to(run)) for path in run.rglob("*")}
+        for run in (tmp_path / "one", tmp_path / "two")
+    ]
+    assert files[0] == files[1]
+    assert len(json.loads((tmp_path / "two" / "command.json").read_text())) == 1
+    assert metrics(tmp_path / "two")["test_reads"] == metrics(tmp_path / "one")["test_reads"]
+
+
+@slow
+def test_a_rank_that_is_killed_is_named_and_another_number_of_them_goes_on(tmp_path: Path) -> None:
+    run, store = tmp_path / "run", tmp_path / "store"
+    command = [
+        "fit", "digits", *COMMON, "--limit", 400, "--epochs", 60, "--batch-size", 8,
+        "--checkpoint-minutes", 0.001, "--out", run,
+    ]  # fmt: skip
+    process = started(*command, "--devices", 2, store=store)
+    wait_for(process, run / "state" / "checkpoints" / "parallel.ckpt")
+    os.kill(rank_of(process, 1), signal.SIGKILL)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "rank 1 was killed (SIGKILL)" in told
+    assert "goes on from the last checkpoint" in told
+    assert "Traceback" not in told
+    stopped = started(*command, "--devices", 3, store=store)
+    line = stopped.stderr.readline() if stopped.stderr else ""
+    while line and "going on with the unfinished run" not in line:
+        line = stopped.stderr.readline() if stopped.stderr else ""
+    assert line
+    os.kill(stopped.pid, signal.SIGINT)  # as Ctrl-C does
+    _, told = stopped.communicate(timeout=200)
+    assert stopped.returncode == 1
+    assert told.count("stopped") <= 1 and "Traceback" not in told
+    last = started(*command, store=store)
+    _, told = last.communicate(timeout=300)
+    assert last.returncode == 0, told
+    assert "going on with the unfinished run" in told
+    assert len(metrics(run)["curve"]) == 60
+
+
+@slow
+def test_what_is_wrong_is_told_once_with_its_code(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("my life")
+    process = started(
+        "fit", pictures, *COMMON, "--epochs", 1, "--batch-size", 8, "--devices", 2,
+        "--out", tmp_path / "run", store=tmp_path / "store",
+    )  # fmt: skip
+    _, told = process.communicate(timeout=200)
+    assert process.returncode == 2, told
+    assert told.count("error:") == 1
+    assert "files that are no run" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--num-nodes", 2], "--master HOST:PORT"),
+        (["--num-nodes", 2, "--node-rank", 2, "--master", "here:1"], "--node-rank 0 to 1"),
+        (["--num-nodes", 2, "--node-rank", 0, "--master", "here"], "--master HOST:PORT"),
+        (["--strategy-dist", "fsdp"], "--strategy-dist ddp"),
+        (["--strategy-dist", "deepspeed"], "auto, ddp"),
+        (["--checkpoint-minutes", -1], "0 or more"),
+    ],
+)
+def test_wrong_use(words: list[object], message: str, tmp_path: Path) -> None:
+    outcome = convgraft("fit", "digits", *COMMON, "--out", tmp_path / "r", *words)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert not (tmp_path / "r").exists()
+
+
+WEIGHTS = {"cifar_resnet20": 272_474, "cifar_resnet56": 855_770}  # of each, all frozen
+
+
+@slow
+def test_two_hosts_send_each_other_the_gradients_of_what_learns(tmp_path: Path) -> None:
+    """With two ranks gloo's ring sends each gradient once from either: 2 (p - 1) / p = 1."""
+    epochs, steps = 3, 3 * 8
+    with two_hosts() as hosts:
+        sent = {
+            model: _sent(hosts, model, epochs, tmp_path, port)
+            for port, model in enumerate(WEIGHTS, start=29_555)
+        }
+    alone = started(*_fit("cifar_resnet20", epochs, tmp_path / "alone"), store=tmp_path / "store")
+    assert alone.wait(300) == 0
+    assert_alike(tmp_path / "cifar_resnet20", tmp_path / "alone")
+    learns = metrics(tmp_path / "cifar_resnet20")["trainable"]
+    frozen = {name: 2 * 4 * count for name, count in WEIGHTS.items()}  # two of each, float32
+    gradients = 4 * learns * steps
+    assert learns > 60_000
+    for count in sent.values():  # the head once at the beginning; headers and short words
+        assert gradients < count < 1.1 * (gradients + 4 * learns) + 300_000
+    more = frozen["cifar_resnet56"] - frozen["cifar_resnet20"]
+    assert abs(sent["cifar_resnet56"] - sent["cifar_resnet20"]) < 0.05 * more
+    assert cg.load(tmp_path / "cifar_resnet56").metrics["finished"] is True
+
+
+def _fit(model: str, epochs: int, out: Path) -> list[object]:
+    return [
+        "fit", "digits", "--models", model, model, "--strategy", "parallel", "--image-size", 8,
+        "--freeze", "heads-only", "--hidden", "512", "--limit", 256, "--epochs", epochs,
+        "--accelerator", "cpu", "--out", out,
+    ]  # fmt: skip
+
+
+def _sent(hosts: Any, model: str, epochs: int, folder: Path, port: int) -> int:
+    """Bytes that the first host sends in a whole fit."""
+    before = hosts[0].sent()
+    processes = [
+        started(
+            *_fit(model, epochs, folder / model), "--num-nodes", 2, "--node-rank", rank,
+            "--master", f"{hosts[0].address}:{port}", store=folder / "store", within=host.within,
+        )
+        for rank, host in enumerate(hosts)
+    ]  # fmt: skip
+    for process in processes:
+        _, told = process.communicate(timeout=400)
+        assert process.returncode == 0, told
+    return hosts[0].sent() - before
