@@ -194,6 +194,21 @@ def test_stopped_it_goes_on_where_it_was(
     assert_close(stored(through, cut), expected(frontier, root, cut))
 
 
+def test_stopped_it_ends_in_the_same_bits(
+    frontier: Frontier, root: Path, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frozen_pass, "FEW", COUNT)  # the rest is fewer
+    cut = cut_values(frontier)
+    whole = over(open_images(root), Cache(tmp_path / "whole", limit=2**24))
+    whole.store(frontier, cut)
+    with pytest.raises(KeyboardInterrupt):
+        over(open_images(root), cache, on_progress=stop_after(16)).store(frontier, cut)
+    through = over(open_images(root), cache)
+    through.store(frontier, cut)
+    pairs = zip(stored(through, cut), stored(whole, cut), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
 def die_after(images: int) -> Callable[[int, int], None]:
     def report(done: int, total: int) -> None:
         if done >= images:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -51,13 +51,16 @@ class Opener:
         place: where workers leave notes: their numbers, and what they are at.
         wrong: by arm, what goes wrong with it: `raise`, `data`, `die`, `die once` or `wait`.
         owner: the process whose arms are left alone.
-        stuck: a machine of a Ray cluster, by its number, on which the second arm never ends.
+        stuck: a machine of a Ray cluster, by its number, on which the second arm never ends;
+            arms of other machines wait until that has begun.
+        crowd: arms wait until so many workers have opened a cell.
     """
 
     place: Path
     wrong: Mapping[str, str] = field(default_factory=dict)
     owner: int = field(default_factory=os.getpid)
     stuck: str = ""
+    crowd: int = 1
 
     def __call__(self, cell: Cell) -> tuple[Task, Ingredients]:
         if os.getpid() != self.owner:
@@ -75,10 +78,13 @@ class Opener:
         began = self.place / f"{arm.name}.began"
         first = not began.exists()
         began.touch()
+        wait_until(lambda: len(self.workers) >= self.crowd)
         if self.stuck and self.stuck == machine():
             earlier = (self.place / "there").exists()
             (self.place / ("stuck" if earlier else "there")).touch()
             time.sleep(FOREVER if earlier else 0)
+        elif self.stuck:
+            wait_until((self.place / "stuck").exists)
         if wrong == "raise":
             raise RunError("the loss is not finite")
         if wrong == "data":
@@ -93,6 +99,14 @@ class Opener:
     def workers(self) -> list[int]:
         """The processes that opened a cell and are still there."""
         return [int(note.stem) for note in self.place.glob("*.pid") if is_alive(int(note.stem))]
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait for something that is to happen on the other side, on a busy machine too."""
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def machine() -> str:

@@ -51,9 +51,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def spread(
-    place: Path, pool: Pool, *, study: Any = STUDY, report: Report = quiet, **wrong: str
+    place: Path,
+    pool: Pool,
+    *,
+    study: Any = STUDY,
+    report: Report = quiet,
+    crowd: int = 1,
+    **wrong: str,
 ) -> tuple[StudyStore, Opener]:
-    opener = Opener(place, {name.replace("_", "-"): what for name, what in wrong.items()})
+    going_wrong = {name.replace("_", "-"): what for name, what in wrong.items()}
+    opener = Opener(place, going_wrong, crowd=crowd)
     store = StudyStore.claim(place / "study", {"n": 1})
     run_study(study, CELLS, opener, options, store, report, pool)
     return store, opener
@@ -69,11 +76,11 @@ def test_lines_predictions_files_and_table_are_those_of_one_process(
     whole: Path, tmp_path: Path, pool: Pool
 ) -> None:
     told: list[tuple[str, int, int]] = []
-    store, opener = spread(tmp_path, pool, report=lambda *one: told.append(one))
+    store, opener = spread(tmp_path, pool, crowd=2, report=lambda *one: told.append(one))
     assert_same(store.folder, whole)
     assert table(store.folder) == table(whole)
     assert store.lines == StudyStore.claim(store.folder, {"n": 1}).lines
-    assert len(opener.workers) == 2  # each did some of it
+    assert len(opener.workers) == 2 and failures(store.lines) == []
     assert told[-1] == ("study tiny", 20, 20)
     assert any(what.startswith("finetune-a, 20 images") for what, _, _ in told)
     pool.close()

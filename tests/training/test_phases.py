@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -244,6 +247,29 @@ def test_a_fit_that_was_asked_to_stop_in_a_phase_goes_on_there(
     monkeypatch.undo()
     assert stopped.interrupted
     assert names(stopped) == ["added parts", "upper half"]
+    resumed = train(digits_task, PRESETS["gradual"], checkpoint=tmp_path / "x.ckpt")
+    assert not resumed.interrupted
+    assert_same(resumed, whole)
+
+
+@pytest.mark.parametrize("hook", ["setup", "on_train_epoch_end"])
+def test_sigterm_that_comes_between_steps_stops_a_fit_that_goes_on(
+    hook: str, digits_task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(digits_task, PRESETS["gradual"])
+    ends: list[int] = []
+    done = getattr(Checkpoint, hook)
+
+    def ask(self: Checkpoint, *args: Any, **more: Any) -> None:
+        done(self, *args, **more)
+        ends.append(1)
+        if len(ends) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Checkpoint, hook, ask)
+    stopped = train(digits_task, PRESETS["gradual"], checkpoint=tmp_path / "x.ckpt")
+    monkeypatch.undo()
+    assert stopped.interrupted and len(stopped.curve) < len(whole.curve)
     resumed = train(digits_task, PRESETS["gradual"], checkpoint=tmp_path / "x.ckpt")
     assert not resumed.interrupted
     assert_same(resumed, whole)

@@ -38,7 +38,7 @@ from convgraft.errors import RunError
 
 COMMIT_BYTES = 64 * 2**20
 COMMIT_SECONDS = 15.0
-FEW = 256  # images for which making the network fast takes longer than it saves
+FEW = 256  # images for which making the network fast takes longer than it saves, stored or not
 BATCH = 32
 MANY = 50_000  # images from which it pays to time every way and batch, and to compile for a GPU
 SAMPLE = 8  # images that the ways of computing are compared on
@@ -297,8 +297,11 @@ class FrozenPass:
     def _prepared(
         self, front: fx.GraphModule, count: int, device: torch.device
     ) -> tuple[nn.Module, int]:
-        """The front as fast as this machine runs it, and how many images to give it at once."""
-        if count < FEW:
+        """The front as fast as this machine runs it, and how many images to give it at once.
+
+        A pass that goes on with the rest of its images computes as it began: to the same last bit.
+        """
+        if len(self.ids) < FEW:
             return front, BATCH
         sample = torch.zeros(SAMPLE, 3, self.size, self.size, dtype=torch.uint8, device=device)
         streams = streams_on(device)

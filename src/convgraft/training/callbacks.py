@@ -232,8 +232,8 @@ class StopWhenAsked(StepCallback):
                 signal.signal(number, handler)
 
     def on_train_start(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
-        """Of several ranks, keep Lightning from what it does at SIGTERM: it would end one alone."""
-        if current_group().world > 1 and self._ask and not self.asked:
+        """Keep Lightning from what it does at SIGTERM: end one rank alone, or with exit code 0."""
+        if self._ask and not self.asked:
             signal.signal(signal.SIGTERM, self._ask)
 
     def is_asked_anywhere(self) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import lightning as lit
 import torch
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from convgraft.cache.memory_format import fastest_format
@@ -136,7 +137,7 @@ class StageRunner:
                 )
         except OutOfPatience:
             pass
-        except Interrupted:
+        except (Interrupted, SIGTERMException):  # the latter where it came before the first epoch
             return _at_rest(held), True
         return _at_rest(held), False
 
