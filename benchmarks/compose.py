@@ -39,9 +39,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision import models
 
-from convgraft.compose import Composite, compose
+from convgraft.compose import Composite
+from convgraft.opening import compile_plan
 from convgraft.plan import parse_plan
-from convgraft.sources.zoo import CifarResNet
+from convgraft.zoo.networks import CifarResNet
 
 GOAL = 1.02
 CLASSES = 10
@@ -198,7 +199,7 @@ def two_resnets() -> Pair:
 
 def opened(text: str) -> Composite:
     """The compiled plan, its gates open, so that the wires carry something."""
-    composite = compose(parse_plan(text))
+    composite = compile_plan(parse_plan(text))
     torch.manual_seed(0)
     for name, parameter in composite.named_parameters():
         if name.endswith("gate.scale"):

@@ -42,11 +42,11 @@ from torch import Tensor, nn
 from convgraft.compose import compose
 from convgraft.data import open_images, split_images
 from convgraft.sources import Source, source
-from convgraft.sources.zoo import CifarResNet
 from convgraft.strategies import STRATEGIES, Ingredients
 from convgraft.training import PRESETS, FitOptions, Task, fit
 from convgraft.training.module import FitModule
 from convgraft.training.optimisers import cosine
+from convgraft.zoo.networks import CifarResNet
 
 GOAL = 1.15
 BATCH, EVALUATION_BATCH = 32, 128

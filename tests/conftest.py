@@ -89,6 +89,8 @@ def browser() -> Iterator[Browser]:
     if program is None:
         pytest.skip("there is no chromium: apt-get install chromium")
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = started.chromium.launch(
+            executable_path=program, args=["--no-sandbox"], timeout=300_000
+        )
         yield browser
         browser.close()

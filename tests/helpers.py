@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_flatten
 
 from convgraft.plan import Head, Plan, SourceRef, TapRef, Wire
 from convgraft.sources import Source, source
-from convgraft.sources.zoo import CifarResNet
+from convgraft.zoo.networks import CifarResNet
 
 tap = TapRef.parse
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from convgraft.compose import compose
 from convgraft.export import save
+from convgraft.opening import compile_plan
 from convgraft.plan import Head, Plan, SourceRef, TapRef
 from convgraft.sources import source
 
@@ -115,12 +115,12 @@ def place_run(place: Path, *, nested: bool = False) -> Path:
     sources = [SourceRef("a", f"cifar_resnet20@{place / 'w.safetensors'}", 10)]
     inputs = [tap("a:features")]
     if nested:
-        inner = compose(Plan(8, (replace(sources[0], name="q"),))).eval()
+        inner = compile_plan(Plan(8, (replace(sources[0], name="q"),))).eval()
         save(place / "runs" / "inner", inner, labels=[str(number) for number in range(10)])
         sources.append(SourceRef("b", str(place / "runs" / "inner")))
         inputs.append(tap("b:sources.q.flatten"))
     head = Head("label", "mlp", tuple(inputs), 3, (8,), 0.1)
-    network = compose(Plan(8, tuple(sources), heads=(head,)))
+    network = compile_plan(Plan(8, tuple(sources), heads=(head,)))
     run = save(place / "runs" / "outer", network, labels="xyz", metrics=_metrics(place))
     (run / "split.csv").write_text("# convgraft split\nid,part\ncats/one.png,train\n")
     (run / "command.json").write_text(json.dumps([{"command": f"convgraft fit {place}"}]))

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from pages import write_or_check
 
 import convgraft
 
@@ -21,14 +22,14 @@ PACKAGES = Path(__file__).with_name("packages.md")
 API_START = """# Python
 
 What `import convgraft` gives. Nothing is imported before it is used. `convgraft.compile` is called
-`compose` where it lives, and `convgraft.source` is `open_network`: a run is a source too.
+`compile_plan` where it lives, and `convgraft.source` is `open_network`: a run is a source too.
 """
 PACKAGES_START = """# Packages
 
 What each package shows the others, beside the names that [`convgraft`](api.md) itself has. What is
 on neither page is no promise: it may change in any version.
 """
-RENAMED = {"compile": "compose", "source": "open_network"}
+RENAMED = {"compile": "compile_plan", "source": "open_network"}
 
 
 def api() -> str:
@@ -63,16 +64,5 @@ def _block(module: str, names: Sequence[str]) -> Iterator[str]:
     yield ""
 
 
-def main() -> int:
-    """Write or check the pages; 1 where one was out of date."""
-    fresh = {API: api(), PACKAGES: packages()}
-    if sys.argv[1:] == ["--check"]:
-        return int(any(path.read_text() != text for path, text in fresh.items()))
-    for path, text in fresh.items():
-        path.write_text(text)
-        print(path)
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(write_or_check({API: api(), PACKAGES: packages()}))

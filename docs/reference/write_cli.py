@@ -6,12 +6,12 @@ python docs/reference/write_cli.py --check    write nothing; exit 1 where the pa
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
+from pages import write_or_check
 
 from convgraft.cli.main import app
 
@@ -107,14 +107,5 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def main() -> int:
-    """Write or check the page; 1 where it was out of date."""
-    if sys.argv[1:] == ["--check"]:
-        return int(OUT.read_text() != page())
-    OUT.write_text(page())
-    print(OUT)
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(write_or_check({OUT: page()}))

@@ -7,10 +7,11 @@ python docs/reference/write_plan.py --check    write nothing; exit 1 where the p
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from pages import write_or_check
 
 from convgraft.layers import ADAPTERS, FUSIONS, HEADS, JOINS
 from convgraft.plan import Head, Plan, SourceRef, Wire
@@ -138,14 +139,5 @@ def _yes(fact: bool) -> str:
     return "yes" if fact else ""
 
 
-def main() -> int:
-    """Write or check the page; 1 where it was out of date."""
-    if sys.argv[1:] == ["--check"]:
-        return int(OUT.read_text() != page())
-    OUT.write_text(page())
-    print(OUT)
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(write_or_check({OUT: page()}))

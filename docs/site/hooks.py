@@ -18,6 +18,7 @@ INTO_DOCS = re.compile(r"\]\(docs/")
 INDEX = re.compile(
     r'<autoref [^>]*?identifier="(\w+)"[^>]*>(.*?)</autoref>'
 )  # no dot: no name of ours
+PICTURE = re.compile(r'<img [^>]*?src="([^":]+\.(?:svg|png))"[^>]*>')
 
 
 def on_files(files: Files, *, config: Any) -> Files:
@@ -37,5 +38,10 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> 
 
 
 def on_page_content(html: str, *, page: Any, config: Any, files: Files) -> str:
-    """`[rows][columns]` in a docstring is two indices, and not Markdown for a reference."""
-    return INDEX.sub(r"[\2][\1]", html)
+    """Repair two things of a page.
+
+    `[rows][columns]` in a docstring is two indices, and not Markdown for a reference. A picture
+    leads to itself, for screens on which its words are too small.
+    """
+    linked = PICTURE.sub(r'<a class="picture" href="\1">\g<0></a>', html)
+    return INDEX.sub(r"[\2][\1]", linked)

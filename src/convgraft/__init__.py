@@ -21,29 +21,30 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from convgraft.compose import Composite, check, cost, fold_adapters
-    from convgraft.compose import compose as compile
-    from convgraft.compose import open_network as source
+    from convgraft.compose import Composite, check, cost
     from convgraft.data import open_images, split_images
     from convgraft.errors import ConvgraftError, PlanError, UsageError
-    from convgraft.export import Run, load, save
+    from convgraft.export import Run, fold_adapters, load, save
+    from convgraft.opening import compile_plan as compile
+    from convgraft.opening import open_network as source
     from convgraft.plan import Head, Plan, SourceRef, TapRef, Wire, parse_plan, read_plan
     from convgraft.sources import Source, parse_selection
     from convgraft.strategies import STRATEGIES, Ingredients, StrategyOptions
     from convgraft.training import PRESETS, FitOptions, Task, evaluate, fit, read_policy
 
 _HOMES = {
-    "compose": ("Composite", "check", "compile", "cost", "fold_adapters", "source"),
+    "compose": ("Composite", "check", "cost"),
     "data": ("open_images", "split_images"),
     "errors": ("ConvgraftError", "PlanError", "UsageError"),
-    "export": ("Run", "load", "save"),
+    "export": ("Run", "fold_adapters", "load", "save"),
+    "opening": ("compile", "source"),
     "plan": ("Head", "Plan", "SourceRef", "TapRef", "Wire", "parse_plan", "read_plan"),
     "sources": ("Source", "parse_selection"),
     "strategies": ("STRATEGIES", "Ingredients", "StrategyOptions"),
     "training": ("PRESETS", "FitOptions", "Task", "evaluate", "fit", "read_policy"),
 }
 _NAMED_THERE = {
-    "compile": "compose",  # the module `compose` has taken that name here
+    "compile": "compile_plan",
     "source": "open_network",  # a run is a source too
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -77,6 +77,11 @@ class Problem:
     found: str | None = None
     hint: str | None = None
 
+    @classmethod
+    def at(cls, where: str, error: ConvgraftError) -> Problem:
+        """What an error says, as a problem at that place."""
+        return cls(where, error.what, error.expected, error.found, error.hint)
+
     def __str__(self) -> str:
         error = ConvgraftError(self.what, expected=self.expected, found=self.found, hint=self.hint)
         return f"{self.where}: {error}"

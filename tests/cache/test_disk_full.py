@@ -83,7 +83,7 @@ def _write_under_a_limit(place: Path, told: Path) -> None:
 def test_a_real_limit_of_the_operating_system(place: Path, tmp_path: Path) -> None:
     told = tmp_path / "told"
     process = started(_write_under_a_limit, place, told)
-    process.join(60)
+    process.join(300)
     assert process.exitcode == 0
     rows, _, message = told.read_text().partition(" ")
     assert "the disk is full" in message

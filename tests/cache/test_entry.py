@@ -128,9 +128,9 @@ def test_one_thread_writes_and_the_other_one_waits_once(place: Path) -> None:
     entry = open_entry(place)
     with entry.writing(lambda: waits.append(-1)) as writer:
         thread.start()
-        assert waiting.wait(10)
+        assert waiting.wait(120)
         writer.append(ids, values_of(ids))
-    thread.join(10)
+    thread.join(120)
     assert waits == [0]
     entry.refresh()
     assert entry.rows == 10

@@ -18,7 +18,7 @@ from helpers_frontier import cut_of, held
 from PIL import Image
 from torch import Tensor, nn
 
-from convgraft.cache import Cache, frozen_pass, writer
+from convgraft.cache import Cache, keeper, one_pass, writer
 from convgraft.cache.frontier import Frontier
 from convgraft.cache.frozen_pass import FrozenPass
 from convgraft.cache.split import front_of
@@ -54,8 +54,8 @@ def cache(tmp_path: Path) -> Cache:
 
 @pytest.fixture(autouse=True)
 def _short_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frozen_pass, "BATCH", 8)
-    monkeypatch.setattr(frozen_pass, "COMMIT_BYTES", 1)
+    monkeypatch.setattr(one_pass, "BATCH", 8)
+    monkeypatch.setattr(keeper, "COMMIT_BYTES", 1)
 
 
 def over(images: ImageSet, cache: Cache, **options: object) -> FrozenPass:
@@ -82,11 +82,11 @@ def assert_close(found: list[Tensor], wanted: tuple[Tensor, ...]) -> None:
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("few", [frozen_pass.FEW, 1])
+@pytest.mark.parametrize("few", [one_pass.FEW, 1])
 def test_values_are_those_of_the_network(
     frontier: Frontier, root: Path, cache: Cache, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frozen_pass, "FEW", few)
+    monkeypatch.setattr(one_pass, "FEW", few)
     cut = cut_values(frontier)
     values = (*cut, *companions(frontier, cut))
     assert len(values) > 6
@@ -185,7 +185,7 @@ def stop_after(images: int) -> Callable[[int, int], None]:
 def test_stopped_it_goes_on_where_it_was(
     frontier: Frontier, root: Path, cache: Cache, commit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frozen_pass, "COMMIT_BYTES", commit)
+    monkeypatch.setattr(keeper, "COMMIT_BYTES", commit)
     cut = cut_values(frontier)
     with pytest.raises(KeyboardInterrupt):
         over(open_images(root), cache, on_progress=stop_after(16)).store(frontier, cut)
@@ -197,7 +197,7 @@ def test_stopped_it_goes_on_where_it_was(
 def test_stopped_it_ends_in_the_same_bits(
     frontier: Frontier, root: Path, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frozen_pass, "FEW", COUNT)  # the rest is fewer
+    monkeypatch.setattr(one_pass, "FEW", COUNT)  # the rest is fewer
     cut = cut_values(frontier)
     whole = over(open_images(root), Cache(tmp_path / "whole", limit=2**24))
     whole.store(frontier, cut)
@@ -229,7 +229,7 @@ def _store(
 
 def test_killed_it_goes_on_at_its_last_commit(frontier: Frontier, root: Path, cache: Cache) -> None:
     process = started(_store, frontier, root, cache, None, 24)
-    process.join(60)
+    process.join(300)
     assert process.exitcode == -signal.SIGKILL
     cut, through = cut_values(frontier), over(open_images(root), cache)
     assert through.store(frontier, cut).computed == {"a": COUNT - 24, "b": COUNT - 24}
@@ -242,7 +242,7 @@ def test_two_processes_compute_each_image_once(
     told = [tmp_path / name for name in ("one", "two")]
     both = [started(_store, frontier, root, cache, path, None) for path in told]
     for process in both:
-        process.join(60)
+        process.join(300)
     assert [process.exitcode for process in both] == [0, 0]
     assert sum(int(path.read_text()) for path in told) == 2 * COUNT
     assert over(open_images(root), cache).store(frontier, cut_values(frontier)).computed == {}
@@ -366,13 +366,13 @@ def test_a_value_that_two_networks_share_has_one_writer(
     """Networks with the same weights give values of the same key; two writers damaged its rows."""
     values = cut_values(frontier)
     wrote: list[tuple[str, bytes]] = []
-    commit = frozen_pass._commit
+    commit = keeper._commit
 
     def noted(ids: np.ndarray, place: tuple, column: list[Tensor]) -> None:
         wrote.append((place[0].key, ids.tobytes()))
         commit(ids, place, column)
 
-    monkeypatch.setattr(frozen_pass, "_commit", noted)
+    monkeypatch.setattr(keeper, "_commit", noted)
     through = over(open_images(root), cache)
     through.store(frontier, (*values, *values))
     assert len(wrote) == len(set(wrote)) > 0

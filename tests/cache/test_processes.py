@@ -15,16 +15,20 @@ from convgraft.cache import writer
 
 IDS = ids_of(2000)
 CHUNK = 20
+FEW, MOST = 200, 1000  # rows: killed somewhere in between
+PATIENCE = 300  # seconds, on a busy machine
 
 
-def _write_missing(place: Path, pause: float = 0.0) -> None:
+def _write_missing(place: Path, most: int = len(IDS)) -> None:
+    """Write what is not there; with `most` rows, slowly, and then wait to be killed."""
     entry = open_entry(place)
     with entry.writing() as appending:
         missing = IDS[entry.slots(IDS) < 0]
         for start in range(0, len(missing), CHUNK):
             ids = missing[start : start + CHUNK]
             appending.append(ids, values_of(ids))
-            time.sleep(pause)
+            if most < len(IDS):
+                time.sleep(0.002 if start + CHUNK < most else PATIENCE)
 
 
 def _die(*_: object) -> None:
@@ -46,7 +50,7 @@ def _die_in_chunk(place: Path, step: str) -> None:
 @pytest.mark.parametrize("step", ["write_all", "write_index"])
 def test_killed_in_a_chunk_the_whole_ones_are_there(place: Path, step: str) -> None:
     process = started(_die_in_chunk, place, step)
-    process.join(60)
+    process.join(PATIENCE)
     assert process.exitcode == -signal.SIGKILL
     entry = open_entry(place)
     assert entry.rows == 3 * CHUNK
@@ -56,14 +60,14 @@ def test_killed_in_a_chunk_the_whole_ones_are_there(place: Path, step: str) -> N
 
 
 def test_killed_at_any_moment_it_goes_on(place: Path) -> None:
-    process = started(_write_missing, place, 0.002)
-    deadline = time.monotonic() + 30
-    while open_entry(place).rows < 200 and time.monotonic() < deadline:
+    process = started(_write_missing, place, MOST)
+    deadline = time.monotonic() + PATIENCE
+    while open_entry(place).rows < FEW and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
-    process.join(30)
+    process.join(PATIENCE)
     entry = open_entry(place)
-    assert 200 <= entry.rows < len(IDS)
+    assert FEW <= entry.rows <= MOST
     assert entry.rows % CHUNK == 0
     assert entry.verify() == 0
     assert holds_right_rows(entry, IDS[: entry.rows])
@@ -74,7 +78,7 @@ def test_killed_at_any_moment_it_goes_on(place: Path) -> None:
 def test_two_processes_that_want_the_same(place: Path) -> None:
     both = [started(_write_missing, place) for _ in range(2)]
     for process in both:
-        process.join(60)
+        process.join(PATIENCE)
     assert [process.exitcode for process in both] == [0, 0]
     entry = open_entry(place)
     assert entry.rows == len(IDS)

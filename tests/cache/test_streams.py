@@ -30,7 +30,7 @@ def test_values_come_in_order_whoever_is_first(streams: int) -> None:
 
 
 def test_streams_work_at_the_same_time_on_one_thread_each() -> None:
-    both = threading.Barrier(2, timeout=20)
+    both = threading.Barrier(2, timeout=120)
     threads: list[int] = []
 
     def network(images: Tensor) -> tuple[Tensor, ...]:

@@ -8,7 +8,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from helpers_cli import convgraft
+from helpers_cli import convgraft, write_pictures
 
 from convgraft.cli import doctor_checks, doctor_packages
 from convgraft.cli.doctor_checks import FAULT, FINE, NOTE
@@ -54,6 +54,13 @@ def test_packages_are_held_against_what_convgraft_asks_for(
     (extra,) = doctor_checks.extras()
     assert extra.state == NOTE
     assert "pip install 'convgraft[parquet]'" in extra.todo
+
+
+def test_the_next_command_can_be_copied(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "my pictures", 1)
+    told = convgraft("doctor", folder).err
+    assert f"convgraft init '{folder}' looks closer" in told
+    assert f"convgraft demo, or convgraft init '{folder}'" in told
 
 
 def test_a_full_disk_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ import pytest
 from helpers_cli import convgraft
 
 from convgraft.cache import DTYPES, Cache, RowType
-from convgraft.compose import compose, cost
+from convgraft.compose import cost
 from convgraft.data import open_images, split_images
+from convgraft.opening import compile_plan
 from convgraft.plan import read_plan
 from convgraft.training import FitOptions, Task, fit, read_policy
 
@@ -45,7 +46,7 @@ def test_the_values_are_those_that_a_fit_stores(plan: Path, tmp_path: Path) -> N
         images, split_images(images, seed=0, limit=40), 8, cache=Cache(tmp_path / "store", 2**30)
     )
     options = FitOptions(epochs=1, augment="none", accelerator="cpu")
-    fit(compose(read_plan(plan)), task, read_policy("heads-only"), options)
+    fit(compile_plan(read_plan(plan)), task, read_policy("heads-only"), options)
     assert task.cache
     kept = {entry.facts["what"]: entry for entry in task.cache.entries()}
     for value in stage["values"]:
@@ -69,7 +70,7 @@ def test_bytes_errors_and_macs(plan: Path) -> None:
     assert set(found) == set(DTYPES) - {"uint8"}
     assert all(row["error"] == RowType((1,), name).error for name, row in found.items())
     assert sum(value["bytes"] for value in stage["values"]) == 512
-    spent = cost(compose(read_plan(plan)))
+    spent = cost(compile_plan(read_plan(plan)))
     assert stage["macs_once"] + stage["macs_again"] == spent.macs
     assert stage["macs_again"] == 128 * 10
     assert stage["factor"] == pytest.approx(spent.macs / 1280)

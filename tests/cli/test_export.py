@@ -12,9 +12,9 @@ import pytest
 import torch
 from helpers_cli import convgraft
 
-from convgraft.compose import compose
 from convgraft.data import open_images, split_images, write_split
 from convgraft.export import load, save
+from convgraft.opening import compile_plan
 from convgraft.plan import Head, Plan, SourceRef, TapRef
 
 NAMES = ("blue", "green", "red")
@@ -28,7 +28,7 @@ def small_run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (SourceRef("a", "python:helpers:Tiny"),),
         heads=(Head("label", "linear", (TapRef("a", "features"),), 3),),
     )
-    network = compose(plan).eval()
+    network = compile_plan(plan).eval()
     with torch.no_grad():
         network.get_submodule("heads.label.classifier").get_parameter("weight").normal_(0, 1)
     folder = tmp_path_factory.mktemp("runs") / "tiny"

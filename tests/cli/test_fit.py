@@ -204,9 +204,33 @@ def test_wrong_use_leaves_no_trace_in_the_folder(pictures: Path, tmp_path: Path)
     assert convgraft(*command, "--batch-size", 8).code == 0
 
 
-def start_fit(pictures: Path, out: Path, epochs: int = 400) -> subprocess.Popen[str]:
+PATIENCE = 500  # seconds, on a busy machine
+MANY = 100_000  # epochs: the fit does not end before it is stopped
+WAITS = """
+import sys, time
+from pathlib import Path
+from convgraft.cli.main import main
+from convgraft.training.stopping import Checkpoint
+
+ended, epochs = Checkpoint.on_train_epoch_end, []
+
+def end(self, *arguments):
+    ended(self, *arguments)
+    epochs.append(1)
+    if len(epochs) == 3:
+        Path(sys.argv[1]).touch()
+        time.sleep(1000)
+
+Checkpoint.on_train_epoch_end = end
+main(sys.argv[2:])
+"""
+
+
+def start_fit(
+    pictures: Path, out: Path, epochs: int = MANY, begin: tuple[object, ...] = ("-m", "convgraft")
+) -> subprocess.Popen[str]:
     command = [
-        sys.executable, "-m", "convgraft", "fit", pictures, "--models", "cifar_resnet20",
+        sys.executable, *begin, "fit", pictures, "--models", "cifar_resnet20",
         "cifar_resnet20", "--image-size", "16", "--epochs", str(epochs), "--batch-size", "8",
         "--out", out,
     ]  # fmt: skip
@@ -216,9 +240,9 @@ def start_fit(pictures: Path, out: Path, epochs: int = 400) -> subprocess.Popen[
     )  # fmt: skip
 
 
-def wait_for_checkpoint(process: subprocess.Popen[str], out: Path) -> None:
-    deadline = time.monotonic() + 120
-    while not list((out / "state").glob("checkpoints/*.ckpt")):
+def wait_for(process: subprocess.Popen[str], folder: Path, pattern: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not list(folder.glob(pattern)):
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -229,9 +253,9 @@ def wait_for_checkpoint(process: subprocess.Popen[str], out: Path) -> None:
 def test_ctrl_c_leaves_a_loadable_artifact(number: int, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = start_fit(pictures, out)
-    wait_for_checkpoint(process, out)
+    wait_for(process, out, "state/checkpoints/*.ckpt")
     process.send_signal(number)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "goes on from the last whole epoch" in told
     assert "Traceback" not in told
@@ -241,7 +265,7 @@ def test_ctrl_c_leaves_a_loadable_artifact(number: int, pictures: Path, tmp_path
 def test_ctrl_c_in_a_baseline_keeps_the_join(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from convgraft.training.callbacks import Interrupted, StopWhenAsked
+    from convgraft.training.stopping import Interrupted, StopWhenAsked
 
     ended: list[int] = []
 
@@ -269,13 +293,14 @@ def test_ctrl_c_in_a_baseline_keeps_the_join(
 @pytest.mark.slow
 def test_a_killed_fit_goes_on_and_ends_in_the_same_weights(pictures: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert start_fit(pictures, whole, epochs=12).wait(240) == 0
-    process = start_fit(pictures, killed, epochs=12)
-    wait_for_checkpoint(process, killed)
+    assert start_fit(pictures, whole, epochs=12).wait(PATIENCE) == 0
+    waits = ("-c", WAITS, tmp_path / "waits")
+    process = start_fit(pictures, killed, epochs=12, begin=waits)
+    wait_for(process, tmp_path, "waits")
     process.kill()
     process.wait()
     again = start_fit(pictures, killed, epochs=12)
-    _, told = again.communicate(timeout=240)
+    _, told = again.communicate(timeout=PATIENCE)
     assert "going on with the unfinished run" in told
     ours, theirs = (cg.load(folder).composite.state_dict() for folder in (whole, killed))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)

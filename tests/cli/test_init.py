@@ -64,13 +64,26 @@ def test_what_is_odd_is_told(pictures: Path, tmp_path: Path) -> None:
     for told in (
         "classes are unequal",
         "copies of other images, byte for byte: 2",
-        "in several classes: 1",
-        "no images, and left out:",
+        "the same picture in several classes: 1, first blue/00.png, ",
+        "broken, and left out:",
         "broken.png",
-        "by luck alone",
-        "--models ARCH@WEIGHTS",
+        "may be chance",
+        "--models A B",
     ):
         assert told in outcome.err
+
+
+def test_the_next_command_can_be_copied(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "my study.yaml"
+    told = convgraft("init", pictures, "--out", out).err
+    assert f"next: convgraft compare '{out}' --models A B --out 'studies/my study'" in told
+    assert "torchvision/resnet18@DEFAULT" in told
+    assert "image_size: 32  # 100 for networks of ImageNet" in out.read_text()
+    models = ("--models", "cifar_resnet20", "cifar_resnet20")
+    assert (
+        "where A and B" not in convgraft("init", pictures, *models, "--out", out, "--overwrite").err
+    )
+    assert "for networks of ImageNet" not in out.read_text()
 
 
 def test_json_says_the_same(pictures: Path, tmp_path: Path) -> None:
@@ -109,3 +122,13 @@ def test_limits_leave_room_for_every_class() -> None:
 
 def test_few_images_take_more_epochs() -> None:
     assert [epochs(count) for count in (20, 1000, 10**6)] == [40, 10, 5]
+
+
+def test_what_is_missing_is_told_with_what_can_stand_in_its_place(
+    pictures: Path, tmp_path: Path
+) -> None:
+    outcome = convgraft("init", tmp_path / "nowhere" / "at" / "all")
+    assert outcome.code == 2 and "try: the word digits" in outcome.err
+    models = ("--models", "cifar_resnet20@none.safetensors", "cifar_resnet20")
+    outcome = convgraft("fit", pictures, *models, "--out", tmp_path / "run")
+    assert outcome.code == 2 and "try: ARCH@DEFAULT downloads" in outcome.err

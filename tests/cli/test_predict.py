@@ -19,6 +19,7 @@ from helpers_cli import convgraft, write_pictures
 import convgraft as cg
 from predict.helpers_predict import write_onnx
 
+PATIENCE = 300  # seconds, on a busy machine
 COLUMNS = "file,label,probability,label_2,probability_2,label_3,probability_3,error"
 
 
@@ -186,13 +187,14 @@ def test_wrong_use(
 
 
 def command(arguments: list[str], stdin: Path, told: Path) -> None:
-    """The command in a process of its own, which is slow and puts rows on the disk often."""
+    """The command in a process of its own, which waits when rows are on the disk."""
     from convgraft.cli.main import main
     from convgraft.predict import Answers, resume
 
     def add(self: resume.Output, answers: Answers) -> None:
-        time.sleep(0.1)
         resume_add(self, answers)
+        if self.done.rows:
+            time.sleep(PATIENCE)  # until the signal comes
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
     resume_add, resume.Output.add = resume.Output.add, add
@@ -214,13 +216,13 @@ def test_a_stopped_command_goes_on(
     told = tmp_path / "told"
     # a fork is there at once, and has one thread, as this process has by now
     process = get_context("fork").Process(
-        target=command, args=(arguments, tmp_path / "names", told)
+        target=command, args=(arguments, tmp_path / "names", told), daemon=True
     )
     process.start()
     while not state.exists() and process.is_alive():
         time.sleep(0.01)
     os.kill(process.pid or 0, how)
-    process.join(60)
+    process.join(PATIENCE)
     assert process.exitcode == (1 if how is signal.SIGINT else -how), told.read_text()
     done = json.loads(state.read_text())["rows"]
     assert 0 < done < len(names)

@@ -10,8 +10,9 @@ import torch
 from helpers_cli import convgraft
 
 from convgraft.cli import optimize_steps, profile_steps
-from convgraft.compose import compose, cost
+from convgraft.compose import cost
 from convgraft.export import load, save
+from convgraft.opening import compile_plan
 from convgraft.plan import parse_plan
 
 PLAN = """\
@@ -32,7 +33,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("runs") / "one"
-    return save(path, compose(parse_plan(PLAN)), labels=("x", "y", "z"))
+    return save(path, compile_plan(parse_plan(PLAN)), labels=("x", "y", "z"))
 
 
 def test_a_profile_adds_up(folder: Path) -> None:

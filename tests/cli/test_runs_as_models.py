@@ -13,9 +13,9 @@ from convgraft.cli.fit_checks import check_data
 from convgraft.cli.fit_steps import open_models, other_columns
 from convgraft.cli.own_classes import check_own_answers, own_labels
 from convgraft.cli.runs_as_models import Learned, check_unseen, recorded_split, runs_among
-from convgraft.compose import open_sources
 from convgraft.data import ImageSet, Split, open_images, split_images, write_split
 from convgraft.errors import UsageError
+from convgraft.opening import open_sources
 from convgraft.plan import read_plan
 from convgraft.strategies import STRATEGIES
 from convgraft.studies import Design, arm_of_plan

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from safetensors.torch import save_file
 
-from convgraft.compose import check, compose, open_sources
+from convgraft.compose import check, compose
 from convgraft.errors import PlanError, Problem
+from convgraft.opening import open_sources
 from convgraft.plan import Head, Plan, SourceRef, Wire
 from convgraft.sources import Source, source
 from helpers import Tiny, head, images, opened, plan_for, same_state, wire

@@ -9,6 +9,7 @@ from torch import Tensor
 from torchvision import models
 
 from convgraft.compose import compose
+from convgraft.opening import compile_plan
 from convgraft.sources import source
 from helpers import Tiny, images, opened, plan_for, run, run_alone, same, same_state
 
@@ -125,6 +126,6 @@ def test_a_source_with_its_own_image_size_resizes():
 def test_opened_from_the_plan_alone():
     own = opened("cifar_resnet20")
     plan = plan_for({"net": own})
-    composite = compose(plan)
+    composite = compile_plan(plan)
     assert composite.plan == plan
     assert same_state(composite.sources.net, own.module)

@@ -210,10 +210,10 @@ def _count_objects() -> int:
 
 
 def _time(toggle: Callable[[], object], count: int) -> float:
-    start = time.perf_counter()
+    start = time.process_time()  # whatever else the machine does
     for _ in range(count):
         toggle()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 TRAIN: dict[str, Callable[[Composite], object]] = {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from convgraft.data import image_ids, open_images, remote, split_images, urls
+from convgraft.data import (
+    each_file,
+    image_ids,
+    open_images,
+    remote,
+    remote_copies,
+    split_images,
+    urls,
+)
 from convgraft.errors import DataError, RunError, UsageError
 from convgraft.training import Task
 
@@ -26,6 +36,9 @@ class Server:
         self.gets: list[str] = []
         self.failures = 0  # answers that are errors
         self.cuts = 0  # answers that end early
+        self.parts = True  # whether it gives parts of files
+        self.sent = 0  # bytes of files
+        self.seconds = 0.0  # that a piece of a file takes
         self.url = ""
 
 
@@ -40,7 +53,22 @@ class _Handler(SimpleHTTPRequestHandler):
             self.state.failures -= 1
             self.send_error(503)
             return
+        asked = self.headers.get("Range")
+        path = Path(self.translate_path(self.path))
+        if asked and self.state.parts and path.is_file():
+            self._send_part(path.read_bytes(), asked)
+            return
         super().do_GET()
+
+    def _send_part(self, data: bytes, asked: str) -> None:
+        first, last = map(int, asked.removeprefix("bytes=").split("-"))
+        part = data[first : last + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+        self.state.sent += len(part)
 
     def copyfile(self, source: object, outputfile: object) -> None:
         if self.state.cuts:
@@ -48,7 +76,10 @@ class _Handler(SimpleHTTPRequestHandler):
             outputfile.write(source.read(700))  # type: ignore[attr-defined]
             self.close_connection = True
             return
-        super().copyfile(source, outputfile)  # type: ignore[arg-type]
+        while piece := source.read(4096):  # type: ignore[attr-defined]
+            time.sleep(self.state.seconds)
+            outputfile.write(piece)  # type: ignore[attr-defined]
+            self.state.sent += len(piece)
 
     def log_message(self, *told: object) -> None:
         pass
@@ -125,7 +156,7 @@ def test_copies_are_bounded_and_the_longest_unused_goes_first(
 ) -> None:
     folder = shards(4, 4, 4)
     size = (folder / "a-000.tar").stat().st_size
-    monkeypatch.setenv("CONVGRAFT_SHARDS_LIMIT", str(2 * size + 100))
+    monkeypatch.setenv("CONVGRAFT_SHARDS_LIMIT", str(2 * size + 5000))
     for number in (0, 1):
         open_images(f"{server.url}/shards/a-{number:03d}.tar")
     first = open_images(f"{server.url}/shards/a-000.tar")
@@ -183,7 +214,7 @@ def test_a_file_system_that_gives_less_than_it_said_is_not_believed(
         def info(self, place: str) -> dict[str, object]:
             return {"size": 100, "type": "file"}
 
-        def get_file(self, place: str, path: str) -> None:
+        def get_file(self, place: str, path: str, callback: object) -> None:
             Path(path).write_bytes(bytes(99))
 
     monkeypatch.setenv("CONVGRAFT_CACHE", str(tmp_path / "store"))
@@ -269,3 +300,164 @@ def test_the_next_shards_come_while_these_are_read(server: Server, shards: Make)
         if thread is not threading.current_thread() and thread.daemon:
             thread.join(0.5)
     assert server.gets[-1] == "a-001.tar" and server.gets.count("a-001.tar") == 2
+
+
+def many_pictures(write_parquet: Make, path: Path, png: Callable[..., bytes], rows: int) -> Path:
+    images = [png(row, 40, 40) for row in range(rows)]
+    return write_parquet(path, {"image": images, "label": [row % 2 for row in range(rows)]})
+
+
+@pytest.mark.parametrize("parts", [True, False])
+def test_opening_parquet_fetches_footers_and_labels_alone(
+    server: Server, tmp_path: Path, write_parquet: Make, png: Callable[..., bytes], parts: bool
+) -> None:
+    files = [
+        many_pictures(write_parquet, tmp_path / "set" / f"{name}.parquet", png, 60)
+        for name in ("a", "b", "c")
+    ]
+    whole = sum(path.stat().st_size for path in files)
+    server.parts = parts
+    seen: list[tuple[str, int, int]] = []
+    there = open_images(f"{server.url}/set/", on_progress=lambda *told: seen.append(told))
+    here = open_images(tmp_path / "set")
+    assert there.fingerprint == here.fingerprint
+    assert there.labels.tolist() == here.labels.tolist()
+    assert {what for what, _, _ in seen} == {"read footers", "read label"}
+    assert seen[-1] == ("read label", 3, 3)
+    if parts:
+        assert copies(tmp_path) == [] and server.sent < whole / 2
+    else:
+        assert len(copies(tmp_path)) == 3
+    assert there.raw(100) == here.raw(100)
+    assert "b.parquet" in copies(tmp_path)
+
+
+def test_damaged_parquet_at_a_url_is_told_as_such(
+    server: Server, tmp_path: Path, write_parquet: Make, png: Callable[..., bytes]
+) -> None:
+    path = many_pictures(write_parquet, tmp_path / "set" / "a.parquet", png, 60)
+    path.write_bytes(path.read_bytes()[:-9] + bytes(9))
+    before = len(server.gets)
+    with pytest.raises(DataError, match=r"a\.parquet is not a readable Parquet file"):
+        open_images(f"{server.url}/set/a.parquet")
+    assert len(server.gets) - before < 4  # damage does not pass by asking again
+
+
+def test_the_next_parquet_files_come_while_these_are_read(
+    server: Server, tmp_path: Path, write_parquet: Make, png: Callable[..., bytes]
+) -> None:
+    for name in ("a", "b", "c"):
+        many_pictures(write_parquet, tmp_path / "set" / f"{name}.parquet", png, 30)
+    images = open_images(f"{server.url}/set/")
+    assert images.layout is not None and images.layout.fetch is not None
+    images.layout.fetch([0], [0, len(images.layout.lengths) - 1])
+    deadline = time.monotonic() + 5
+    while copies(tmp_path) != ["c.parquet"] and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert copies(tmp_path) == ["c.parquet"]
+
+
+def test_how_far_the_headers_are_is_told_in_bytes(
+    server: Server, shards: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shards(40, 40, 40)
+    whole = sum(path.stat().st_size for path in folder.glob("*.tar"))
+    monkeypatch.setattr(each_file, "MIB", 1024)
+    monkeypatch.setattr(each_file, "TICK", 0.01)
+    server.seconds = 0.02
+    seen: list[tuple[str, int, int]] = []
+    open_images(f"{server.url}/shards", on_progress=lambda *told: seen.append(told))
+    done = [one for _, one, _ in seen]
+    assert {(what, total) for what, _, total in seen} == {
+        ("read headers of shards (MiB)", -(-whole // 1024))
+    }
+    assert done == sorted(done) and done[-1] == seen[-1][2] and len(set(done)) > 3
+    seen.clear()
+    open_images(f"{server.url}/shards", on_progress=lambda *told: seen.append(told))
+    assert seen == []  # nothing is left to be read
+
+
+def test_ctrl_c_ends_a_download_and_keeps_the_headers_that_were_read(
+    server: Server, shards: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shards(*[4] * 9, 400)
+    large = (folder / "a-009.tar").stat().st_size
+    monkeypatch.setattr(each_file, "TICK", 0.01)
+    server.seconds = 0.02
+    began = time.monotonic()
+
+    def stop(what: str, done: int, total: int) -> None:
+        if len(list((tmp_path / "store" / "shards").glob("*.index"))) == 9:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        open_images(f"{server.url}/shards", on_progress=stop)
+    assert time.monotonic() - began < 0.02 * large / 4096 / 2
+    assert len(copies(tmp_path)) == 9 and not any(".part" in name for name in copies(tmp_path))
+    server.gets.clear()
+    server.seconds = 0.0
+    assert len(open_images(f"{server.url}/shards")) == 436
+    assert [name for name in server.gets if name.endswith(".tar")] == ["a-009.tar"]
+
+
+def test_an_error_of_one_shard_ends_the_opening(server: Server, shards: Make) -> None:
+    folder = shards(4, 4, 4)
+    (folder / "a-001.tar").write_bytes(bytes(700))
+    with pytest.raises(DataError, match=r"a-001\.tar is a damaged tar file"):
+        open_images(f"{server.url}/shards")
+
+
+def test_indexes_are_bounded_with_the_copies(
+    server: Server, shards: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "store" / "shards"
+    folder = shards(*[40] * 6)
+    size = (folder / "a-000.tar").stat().st_size
+    places = [f"{server.url}/shards/a-{number:03d}.tar" for number in range(6)]
+    open_images(places[0])
+    index = next(kept.glob("*.index")).stat().st_size
+    # the indexes of two shards are within their share, those of six are not
+    monkeypatch.setattr(remote_copies, "INDEX_SHARE", 2.5 * index / (size + 5 * index))
+    monkeypatch.setenv("CONVGRAFT_SHARDS_LIMIT", str(size + 5 * index))
+    for place in places:
+        open_images(place)
+        held = [path for path in kept.rglob("*") if path.suffix in (".tar", ".index")]
+        assert sum(path.stat().st_size for path in held) <= size + 5 * index
+        assert len(copies(tmp_path)) == 1
+    assert 2 <= len(list(kept.glob("*.index"))) <= 4
+    server.gets.clear()
+    open_images(places[5])
+    open_images(places[4])
+    assert not [name for name in server.gets if name.endswith(".tar")]  # they are there
+    open_images(places[0])
+    assert server.gets.count("a-000.tar") == 1
+
+
+def test_copies_go_before_the_indexes_of_what_they_were_copies_of(
+    server: Server, shards: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shards(4, 4, 4, 4)
+    size = (folder / "a-000.tar").stat().st_size
+    monkeypatch.setattr(remote_copies, "INDEX_SHARE", 0.5)
+    monkeypatch.setenv("CONVGRAFT_SHARDS_LIMIT", str(2 * size))
+    images = open_images(f"{server.url}/shards")
+    for row in (0, 5, 9, 13, 1):
+        assert images.raw(row)
+    assert len(list((tmp_path / "store" / "shards").glob("*.index"))) == 4
+    server.gets.clear()
+    open_images(f"{server.url}/shards")
+    assert not [name for name in server.gets if name.endswith(".tar")]
+
+
+def test_parts_of_downloads_that_were_killed_go(
+    server: Server, shards: Make, tmp_path: Path
+) -> None:
+    shards(4)
+    folder = tmp_path / "store" / "shards"
+    old, new = folder / "x" / ".old.part", folder / "x" / ".new.part"
+    old.parent.mkdir(parents=True)
+    for path in (old, new):
+        path.write_bytes(bytes(9))
+    os.utime(old, (1, 1))
+    open_images(f"{server.url}/shards/a-000.tar")
+    assert new.exists() and not old.exists()

@@ -109,6 +109,39 @@ def test_class_names_beside_the_shards(shards: Make) -> None:
         open_images(folder)
 
 
+def test_numbers_below_zero_are_not_counted_from_the_end(
+    tmp_path: Path, png: Make, write_tar: Make
+) -> None:
+    write_tar(
+        tmp_path / "s" / "x.tar", {"0.png": png(0), "0.cls": "-1", "1.png": png(1), "1.cls": "0"}
+    )
+    (tmp_path / "s" / "classes.txt").write_text("ant\nbee\n")
+    with pytest.raises(DataError, match=r"not in classes\.txt") as told:
+        open_images(tmp_path / "s")
+    assert told.value.found == "-1"
+
+
+def test_labels_in_cls_files_come_before_fields(tmp_path: Path, png: Make, write_tar: Make) -> None:
+    members = {}
+    for row in range(4):
+        members |= {f"{row}.png": png(row), f"{row}.cls": "xy"[row % 2]}
+        members[f"{row}.json"] = json.dumps({"label": row, "caption": "a picture"})
+    path = write_tar(tmp_path / "x.tar", members)
+    assert (open_images(path).target, open_images(path).classes) == ("cls", ("x", "y"))
+    assert open_images(path, target="label").classes == tuple("0123")
+
+
+def test_shards_of_one_name_in_two_folders_are_told_apart(shards: Make, png: Make) -> None:
+    root = shards(2, root="p/one").parent
+    shards(3, root="p/two")
+    images = open_images(f"{root}/{{one,two}}/a-000.tar")
+    assert images.ids[0] == "one/a-000.tar#0000" and images.ids[2] == "two/a-000.tar#0000"
+    assert len(set(images.ids)) == 5
+    assert images.raw(2) == png(0)
+    with pytest.raises(DataError, match="is named twice"):
+        open_images(f"{root}/one/a-{{000,000}}.tar")
+
+
 def test_parts_by_prefix_and_by_folder(shards: Make) -> None:
     root = shards(6, name="train-{}.tar", root="p")
     shards(3, name="val-{}.tar", root="p")

@@ -65,6 +65,7 @@ def test_a_broken_image_leaves_its_batch_smaller_and_is_left_out_from_then_on(
     first, second = streamed.batches([torch.arange(0, 4), torch.arange(4, 12)])
     assert len(first[0][0]) == len(first[1][""]) == 3
     assert torch.equal(torch.cat([first[0][0], second[0][0]]), kept.images)
+    assert torch.equal(torch.cat([first[1][""], second[1][""]]), kept.labels)
     assert [one.id for one in streamed.broken] == ["a-000.tar#0002"]
     assert streamed.indices == kept.indices and torch.equal(streamed.labels, kept.labels)
     assert len(streamed) == 11 and len(streamed.images) == len(streamed.rows) == 12
@@ -73,6 +74,15 @@ def test_a_broken_image_leaves_its_batch_smaller_and_is_left_out_from_then_on(
     monkeypatch.setattr(type(images), "raw", lambda self, i: read.append(i) or raw(self, i))
     assert torch.equal(streamed.batch(torch.arange(12))[0][0], kept.images)
     assert 2 not in read and len(read) == 11
+
+
+def test_strict_stops_at_the_first_of_a_batch(shards: Make) -> None:
+    folder = shards(6, 6)
+    damaged(folder, "0001.png")
+    damaged(folder, "0004.png")
+    streamed = Streamed(open_images(folder), 6, strict=True)
+    with pytest.raises(BrokenImage, match=r"a-000\.tar#0001"):
+        streamed.batch(torch.arange(12))
 
 
 def test_strict_stops_at_a_broken_image(shards: Make) -> None:

@@ -17,7 +17,10 @@ from convgraft.plan import plan_from_yaml
 
 
 def script(path: str) -> ModuleType:
-    """A script of the docs, imported and not run."""
+    """A script of the docs, imported and not run; it imports what lies beside it."""
+    beside = str((DOCS / path).parent)
+    if beside not in sys.path:
+        sys.path.append(beside)
     spec = importlib.util.spec_from_file_location(path.replace("/", "_"), DOCS / f"{path}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -65,6 +65,16 @@ def test_every_part_is_in_the_navigation(site: Path) -> None:
         assert part in start
 
 
+def test_a_picture_leads_to_itself(site: Path) -> None:
+    for page, least in (("concepts.html", 8), ("index.html", 1), ("questions/ship.html", 1)):
+        text = (site / page).read_text()
+        shown = re.findall(r'<img [^>]*src="([^"]+)"', text)
+        assert len(shown) >= least
+        for picture in shown:
+            assert f'<a class="picture" href="{picture}"><img ' in text, picture
+            assert (site / page).parent.joinpath(picture).exists(), picture
+
+
 def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
     for page in pages(site):
         for found in LOADED.findall((site / page).read_text()):

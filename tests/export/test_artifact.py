@@ -16,6 +16,7 @@ from torch import nn
 from convgraft.compose import Composite, compose
 from convgraft.errors import ArtifactError
 from convgraft.export import load, save
+from convgraft.opening import compile_plan
 from convgraft.plan import Head, Plan, SourceRef, TapRef, Wire
 from convgraft.sources import source
 
@@ -29,7 +30,7 @@ def joined() -> Composite:
         (Wire((tap("a:layer1"),), tap("b:layer1"), "concat", "conv1x1", "zero"),),
         (Head("label", "mlp", (tap("a:features"), tap("b:features")), 3, (8,), 0.1),),
     )
-    return compose(plan).eval()
+    return compile_plan(plan).eval()
 
 
 @pytest.fixture
@@ -67,13 +68,13 @@ def test_frozen_twins_are_still_computed_once_after_loading(tmp_path: Path) -> N
     pair = {"a": source("cifar_resnet20"), "b": source("cifar_resnet20")}
     twins = compose(plan, pair).holding(["sources.a", "sources.b"]).eval()
     loaded = load(save(tmp_path / "twins", twins, labels="xyz")).composite
-    assert cost(loaded).macs == cost(twins).macs < 0.6 * cost(compose(plan)).macs
+    assert cost(loaded).macs == cost(twins).macs < 0.6 * cost(compile_plan(plan)).macs
 
 
 def test_a_plan_that_leaves_classes_and_preprocessing_to_the_weights(tmp_path: Path) -> None:
     weights = tmp_path / "w.safetensors"
     save_file(dict(source("cifar_resnet20", classes=100).module.state_dict()), weights)
-    network = compose(Plan(16, (SourceRef("a", f"cifar_resnet20@{weights}"),))).eval()
+    network = compile_plan(Plan(16, (SourceRef("a", f"cifar_resnet20@{weights}"),))).eval()
     save(tmp_path / "run", network, labels=[str(n) for n in range(100)])
     weights.unlink()
     loaded = load(tmp_path / "run")
@@ -144,10 +145,14 @@ def test_the_card_tells_what_metrics_tell(run: Path, tmp_path: Path) -> None:
     from convgraft.export import write_card
 
     score = {"images": 40, "top1": 0.875, "balanced": 0.8, "nll": 0.5, "ece": 0.1}
-    metrics = {"test": {"label": score}, "fit": {"strategy": "parallel", "epochs": 7}}
+    settings = {"strategy": "parallel", "epochs": 7, "views": None}
+    metrics = {"test": {"label": score}, "fit": settings}
     card = write_card("mine", joined(), ("x", "y", "z"), metrics)
     for part in ("87.50 %", "40 images", "cifar_resnet20", "epochs: 7", "x, y, z"):
         assert part in card
+    # 1.96 times the root of 0.875 * 0.125 / 40
+    assert "one of 3 classes" in card and "within 10.2 points" in card
+    assert "views" not in card
     assert json.loads((run / "metrics.json").read_text()) == {"finished": True}
     shutil.rmtree(run)
 

@@ -55,7 +55,7 @@ def _top_level(name: str) -> set[Path]:
 def _run(python: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     command = [str(part) for part in (python, *arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=clean, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, env=clean, timeout=600)
 
 
 @pytest.mark.parametrize("package", ["torch", "convgraft", "PIL", "onnx", "scipy"])

@@ -10,12 +10,13 @@ import torch
 from helpers_export import apart, as_trained
 from torch import Tensor, fx, nn
 
-from convgraft.compose import Composite, compose, open_network
+from convgraft.compose import Composite, compose
 from convgraft.export import save
 from convgraft.export.simplified import simplified, simplify
 from convgraft.layers.adapters import Gate, ResidualMix
 from convgraft.layers.heads import DenseHead
 from convgraft.layers.joins import Concat, CrossFade
+from convgraft.opening import open_network
 from convgraft.plan import Wire
 from convgraft.sources import source
 from convgraft.strategies import STRATEGIES, Ingredients, StrategyOptions

@@ -39,6 +39,8 @@ def one_trial(work: Work, whole: Whole, rng: random.Random, place: Path, number:
             break
     else:
         ended = run(command)
+    if work.is_done(place) and work.is_left(place):
+        run(command)  # refused, but what the killed one left of a whole file goes away
     if ended.code != 0 and not work.is_done(place):
         return Trial(what, f"it does not go on, exit code {ended.code}: {ended.said[-600:]}")
     return Trial(what, work.differs(place, whole.place))

@@ -69,12 +69,16 @@ class Work:
         """Whether its one file has its name already: then the same command is refused."""
         return (place / self.out).is_file()
 
+    def is_left(self, place: Path) -> bool:
+        """Whether the folder is there in which its one file was made."""
+        return (place / f"{self.out}.part").exists()
+
     def differs(self, place: Path, whole: Path) -> str:
         """What came out otherwise than in the whole; empty for nothing."""
         one, other = place / self.out, whole / self.out
         if one.is_dir():
             return difference(one, other)
-        if one.with_name(f"{one.name}.part").exists():
+        if self.is_left(place):
             return "OUT.part is left"
         return "" if _rows(one) == _rows(other) else f"other rows in {one.name}"
 

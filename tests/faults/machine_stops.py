@@ -19,7 +19,7 @@ from helpers_killed import Command, Moment
 WORKS = (FITS[0], COMPARE, SEARCH, PREDICT[0])
 OTHERS = ("serve", "export", "push")
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-LONGEST = 3.0  # seconds until the signal comes to what tells of no changes
+LONGEST = 3.0  # seconds until the signal comes to what tells of no changes, once it is at work
 
 
 def trials(seed: int, count: int, folder: Path) -> Iterator[Trial]:
@@ -47,7 +47,7 @@ def _stopped(work: Work, sent: signal.Signals, ground: Ground, place: Path, numb
         return trial
     if torn := torn_files(place):
         return Trial(what, f"half a file lies there as a whole one: {torn}")
-    if ended.code == 1 and (ended := run(command)).code != 0:
+    if ended.code == 1 and not work.is_done(place) and (ended := run(command)).code != 0:
         return Trial(what, f"it does not go on: {ended.said[-400:]}")
     return Trial(what, work.differs(place, whole.place))
 
@@ -59,10 +59,12 @@ def _ended(name: str, sent: signal.Signals, ground: Ground, place: Path, number:
     place.mkdir(parents=True)
     command = _other(name, _plain_run(ground.folder), place)
     process = command.start(Moment())
+    while process.is_alive() and not command.log.exists():  # then it hears of signals
+        time.sleep(0.01)
     until = time.monotonic() + seconds
     while time.monotonic() < until and process.is_alive():
         time.sleep(0.01)
-    if process.is_alive() and process.pid and command.log.exists():
+    if process.is_alive() and process.pid:
         os.kill(process.pid, sent)
     process.join(LIMIT)
     if process.is_alive():

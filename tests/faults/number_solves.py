@@ -20,11 +20,11 @@ from convgraft.layers.fitted_votes import CascadeHead, GreedyHead, StackHead, We
 from convgraft.layers.votes import VOTE_KINDS
 from convgraft.match import PairMoments, debiased_cka, match_taps, pair_by_likeness, solve_ridge
 from convgraft.sources import Source, source
-from convgraft.sources.zoo import CifarResNet
 from convgraft.training import measure, start_adapters, start_heads
 from convgraft.training.mixtures import greedy_counts, safe_weights
 from convgraft.training.stacking import fit_stack
 from convgraft.training.thresholds import choose_thresholds
+from convgraft.zoo.networks import CifarResNet
 from helpers import Tiny, head, images, plan_for, wire
 
 BLANK = torch.zeros(40, 3, SIZE, SIZE, dtype=torch.uint8)

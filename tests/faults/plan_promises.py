@@ -15,7 +15,8 @@ from interpreted_layers import Weights
 from interpreter import Interpreter
 from torch import Tensor, nn
 
-from convgraft.compose import Composite, compose, fold_adapters
+from convgraft.compose import Composite, compose
+from convgraft.export import fold_adapters
 from convgraft.export.optimized import optimized
 from convgraft.export.simplified import simplified
 from convgraft.plan import parse_plan, plan_from_yaml, plan_to_yaml

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from convgraft.training.callbacks import Checkpoint
+from convgraft.training.stopping import Checkpoint
 
 
 @contextmanager

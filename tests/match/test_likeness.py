@@ -25,7 +25,7 @@ from helpers import head, plan_for, small, wire
 
 
 def tap(name: str, *shape: int, macs: int = 500, depth: float = 0.5) -> Tap:
-    return Tap(name, (), shape, 1.0, depth, "block", macs, False)
+    return Tap(name, (), shape, 1.0, depth, "block", macs)
 
 
 def matching(cka: Tensor, *, left: tuple[Tap, ...] = (), right: tuple[Tap, ...] = ()) -> Any:

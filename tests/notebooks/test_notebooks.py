@@ -24,9 +24,10 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # other tests run beside it
     notebook = nbformat.read(path, as_version=4)
     client = nbclient.NotebookClient(
-        notebook, timeout=560, resources={"metadata": {"path": str(tmp_path)}}
+        notebook, timeout=1700, resources={"metadata": {"path": str(tmp_path)}}
     )
     client.execute()
     assert [cell for cell in notebook.cells if cell.cell_type == "code" and cell.outputs]

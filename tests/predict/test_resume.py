@@ -165,6 +165,54 @@ def test_a_place_that_cannot_be_is_told_before_the_work(tmp_path: Path) -> None:
             check_place(tmp_path / name, overwrite=True)
 
 
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("after", ["the name", "some files", "all files"])
+def test_killed_after_the_file_had_its_name_nothing_is_left_by_the_next_one(
+    pictures: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    format: str,
+    after: str,
+) -> None:
+    out = tmp_path / f"out.{format}"
+    made = write(output(out), pictures)
+    with monkeypatch.context() as patch:
+        patch.setattr("convgraft.predict.resume.shutil.rmtree", lambda *_, **more: None)
+        if after == "the name":
+            patch.setattr("convgraft.predict.resume._remove", lambda folder: None)
+        made.finish()
+    whole = content(out)
+    if after == "all files":
+        (made.folder / "whole.json").unlink()
+        (made.folder / ".lock").unlink(missing_ok=True)
+    assert made.folder.is_dir()
+    with pytest.raises(UsageError, match="is there already"):
+        check_place(out)
+    assert list(tmp_path.iterdir()) == [out] and content(out) == whole
+    write(output(out, overwrite=True), pictures).finish()
+    assert list(tmp_path.iterdir()) == [out] and content(out) == whole
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_killed_right_before_the_file_had_its_name_it_goes_on(
+    pictures: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str
+) -> None:
+    out = tmp_path / f"out.{format}"
+    write(output(tmp_path / f"whole.{format}"), pictures).finish()
+    made = write(output(out), pictures)
+    with monkeypatch.context() as patch:
+        patch.setattr("convgraft.predict.resume.put_in_place", lambda part, path: 1 / 0)
+        patch.setattr("convgraft.durable.lines.put_in_place", lambda part, path: part.replace(path))
+        with pytest.raises(ZeroDivisionError):
+            made.finish()
+    made._holding = None
+    again = output(out)
+    assert again.begun.rows == len(pictures)
+    write(again, pictures).finish()
+    assert content(out) == content(tmp_path / f"whole.{format}")
+    assert not again.folder.exists()
+
+
 def test_what_others_left_is_not_touched(tmp_path: Path) -> None:
     folder = tmp_path / "out.csv.part"
     folder.mkdir()

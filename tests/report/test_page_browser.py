@@ -37,7 +37,7 @@ def study_address(study_report: Page, tmp_path_factory: pytest.TempPathFactory) 
 def opened(browser: Browser, address: str, width: int, **more: Any) -> tuple[Tab, list[str]]:
     """The page at a width, and everything that went wrong: errors, and requests elsewhere."""
     tab = browser.new_page(viewport={"width": width, "height": HEIGHT}, **more)
-    tab.set_default_timeout(10_000)
+    tab.set_default_timeout(60_000)
     wrong: list[str] = []
     tab.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
     tab.on("pageerror", lambda error: wrong.append(str(error)))
@@ -53,7 +53,7 @@ def _is_elsewhere(url: str) -> bool:
 
 def until(tab: Tab, condition: Callable[[], bool]) -> None:
     """Wait for what the browser does a little later; the page's policy allows no eval to do so."""
-    for _ in range(100):
+    for _ in range(1200):  # a minute, for a busy machine
         if condition():
             return
         tab.wait_for_timeout(50)

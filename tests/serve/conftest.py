@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 from starlette.testclient import TestClient
 
-from convgraft.compose import Composite, compose
+from convgraft.compose import Composite
 from convgraft.export import Run, load, save
+from convgraft.opening import compile_plan
 from convgraft.plan import Head, Plan, SourceRef
 from convgraft.serve import Limits
 from convgraft.serve.access import Access
@@ -32,7 +33,7 @@ def composed(*heads: Head, wired: bool = True, seed: int = 0) -> Composite:
     """Two CIFAR ResNets with random weights, statistics and gates, in evaluation mode."""
     sources = tuple(SourceRef(name, "cifar_resnet20", classes=4) for name in "ab")
     wires = (wire("a:layer1 -> b:layer1"),) if wired else ()
-    made = compose(Plan(SIZE, sources, wires, heads), seed=seed)
+    made = compile_plan(Plan(SIZE, sources, wires, heads), seed=seed)
     generator = torch.Generator().manual_seed(seed)
     state = made.state_dict()
     for name, value in state.items():

@@ -45,6 +45,6 @@ def running(
         yield Running(listening.getsockname()[1], service)
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
         listening.close()
     assert not thread.is_alive()

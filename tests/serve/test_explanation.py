@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from convgraft.compose import compose
 from convgraft.export import save
 from convgraft.layers.fitted_votes import CascadeHead
 from convgraft.layers.heads import DenseHead
 from convgraft.layers.side import SideHead
+from convgraft.opening import compile_plan
 from convgraft.plan import Plan, SourceRef
 from convgraft.serve.evidence import grad_cam
 from convgraft.serve.head_strengths import measure_of
@@ -185,7 +185,7 @@ def test_a_stitch_has_no_answer_of_its_front_alone() -> None:
     sources = tuple(SourceRef(name, "cifar_resnet20", classes=4) for name in "ab")
     joined = wire("a:layer1 -> b:layer1", "replace", start="one")
     label = head("label", "linear", "b:features", classes=4)
-    stitched = compose(Plan(SIZE, sources, (joined,), (label,))).eval()
+    stitched = compile_plan(Plan(SIZE, sources, (joined,), (label,))).eval()
     with torch.no_grad():
         trace = Trace(stitched, images(SIZE, 1))
         found = source_answers(stitched, trace)
@@ -203,7 +203,9 @@ def test_networks_are_named_without_their_folders() -> None:
 def test_evidence_is_read_where_the_last_convolution_left_it() -> None:
     """`custom16` ends in a convolution, a batch norm, an activation and a pooling to 2 x 2."""
     source = SourceRef("a", "custom16", classes=4)
-    single = compose(Plan(32, (source,), (), (head("label", "linear", "a:features", classes=4),)))
+    single = compile_plan(
+        Plan(32, (source,), (), (head("label", "linear", "a:features", classes=4),))
+    )
     with torch.no_grad():
         trace = Trace(single.eval(), images(32, 1))
     assert trace.maps["a"][1].shape[2:] == (4, 4)
@@ -214,7 +216,9 @@ def test_neither_map_nor_card_tells_where_files_lie(tmp_path: Path) -> None:
     weights.parent.mkdir()
     save_file(opened("cifar_resnet20", classes=4).module.state_dict(), weights)
     source = SourceRef("a", f"cifar_resnet20@{weights}", classes=4)
-    single = compose(Plan(SIZE, (source,), (), (head("label", "linear", "a:features", classes=4),)))
+    single = compile_plan(
+        Plan(SIZE, (source,), (), (head("label", "linear", "a:features", classes=4),))
+    )
     folder = save(tmp_path / "x", single, labels=LABELS, card=f"# x\n\n`{source.network}`\n")
     served = open_served(folder, engine="torch")
     assert served.card == "# x\n\n`cifar_resnet20@w.safetensors`\n" and served.explainer

@@ -33,7 +33,7 @@ def browser() -> Iterator[Browser]:
     with playwright.sync_playwright() as started:
         arguments = ["--no-sandbox", "--use-fake-device-for-media-stream"]
         arguments += ["--use-fake-ui-for-media-stream"]
-        browser = started.chromium.launch(executable_path=program, args=arguments)
+        browser = started.chromium.launch(executable_path=program, args=arguments, timeout=300_000)
         yield browser
         browser.close()
 
@@ -47,7 +47,7 @@ def server(served: Served) -> Iterator[Running]:
 def opened(browser: Browser, up: Running, width: int, **more: Any) -> tuple[Tab, list[str]]:
     """The page at a width, and everything that went wrong: errors, and requests elsewhere."""
     tab = browser.new_page(viewport={"width": width, "height": HEIGHT}, **more)
-    tab.set_default_timeout(15_000)
+    tab.set_default_timeout(60_000)
     wrong: list[str] = []
     own = (up.address, "blob:", "data:")
     tab.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
@@ -65,7 +65,7 @@ def answered(tab: Tab) -> None:
 
 
 def until(tab: Tab, condition: Callable[[], bool]) -> None:
-    for _ in range(200):
+    for _ in range(1200):  # a minute, for a busy machine
         if condition():
             return
         tab.wait_for_timeout(50)

@@ -14,7 +14,7 @@ from torchvision import models
 from convgraft.errors import SourceError
 from convgraft.sources import source
 from convgraft.sources.weights import WeightsFile, open_weights
-from convgraft.sources.zoo import CifarResNet
+from convgraft.zoo.networks import CifarResNet
 from helpers import images, run_alone, same, same_state
 
 State = dict[str, Tensor]

@@ -101,7 +101,7 @@ class Opener:
         return [int(note.stem) for note in self.place.glob("*.pid") if is_alive(int(note.stem))]
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 300) -> None:
     """Wait for something that is to happen on the other side, on a busy machine too."""
     until = time.monotonic() + seconds
     while not true():
@@ -125,7 +125,7 @@ def is_alive(number: int) -> bool:
     return state != "Z"
 
 
-def gone(opener: Opener, seconds: float = 30) -> bool:
+def gone(opener: Opener, seconds: float = 120) -> bool:
     """Whether all workers end within that time."""
     until = time.monotonic() + seconds
     while opener.workers and time.monotonic() < until:
@@ -135,6 +135,21 @@ def gone(opener: Opener, seconds: float = 30) -> bool:
 
 def killed_in_work(place: Path, kind: str) -> Opener:
     """A process whose study, by workers of that kind, is killed while they work; what it opened."""
+    opener, owner = _in_work(place, kind)
+    owner.kill()
+    owner.wait()
+    return opener
+
+
+def stopped_in_work(place: Path, kind: str) -> tuple[Opener, int, str]:
+    """The same, where Ctrl-C comes to all processes as from a terminal; how it ended, its words."""
+    opener, owner = _in_work(place, kind)
+    os.killpg(owner.pid, signal.SIGINT)
+    return opener, owner.wait(FOREVER), (place / "log.txt").read_text()
+
+
+def _in_work(place: Path, kind: str) -> tuple[Opener, subprocess.Popen[bytes]]:
+    """A process of a group of its own whose study is in work."""
     opener, here = Opener(place), Path(__file__)
     command = [sys.executable, str(here), str(place / "study"), str(place), "ladder", kind]
     paths = [str(here.parents[1]), str(here.parent), os.environ.get("PYTHONPATH", "")]
@@ -144,6 +159,7 @@ def killed_in_work(place: Path, kind: str) -> Opener:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             stdout=log,
             stderr=log,
+            start_new_session=True,
         )
     try:
         until = time.monotonic() + FOREVER
@@ -151,10 +167,11 @@ def killed_in_work(place: Path, kind: str) -> Opener:
             assert owner.poll() is None, (place / "log.txt").read_text()
             time.sleep(0.05)
         assert opener.workers
-    finally:
+    except BaseException:
         owner.kill()
         owner.wait()
-    return opener
+        raise
+    return opener, owner
 
 
 def options(cell: Cell) -> FitOptions:
@@ -173,7 +190,9 @@ def results(folder: Path) -> list[dict[str, Any]]:
 
 def assert_same(one: Path, other: Path) -> None:
     """The same lines in the same order, what every arm made of every image, and the same files."""
-    assert results(one) == results(other)
+    for ours, theirs in zip(results(one), results(other), strict=True):
+        odd = {k: (ours.get(k), one) for k, one in (ours | theirs).items() if ours.get(k) != one}
+        assert ours == theirs, (theirs["cell"], theirs["arm"], odd)
     names = [{str(p.relative_to(top)) for p in top.rglob("*")} for top in (one, other)]
     assert names[0] == names[1]
     for path in sorted((other / "predictions").rglob("*.safetensors")):
@@ -191,10 +210,16 @@ def main() -> None:
 
     folder, place, arm, kind = sys.argv[1:]
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
     opener = Opener(Path(place), {arm: "wait"})
     store = StudyStore.claim(Path(folder), {"n": 1})
     workers = Pool(2) if kind == "pool" else OnRay()
-    run_study(STUDY, CELLS, opener, options, store, quiet, workers)
+    try:
+        run_study(STUDY, CELLS, opener, options, store, quiet, workers)
+    except RunError as error:
+        sys.exit(str(error))
+    finally:
+        workers.close()
 
 
 if __name__ == "__main__":

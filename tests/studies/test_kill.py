@@ -18,7 +18,7 @@ from convgraft.sources import source
 from convgraft.strategies import Ingredients
 from convgraft.studies import Cell, Design, Predictions, Study, StudyArm, StudyStore, run_study
 from convgraft.training import FitOptions, Task
-from convgraft.training.callbacks import Checkpoint
+from convgraft.training.stopping import Checkpoint
 from helpers import Tiny
 from helpers_killed import Command, Moment
 
@@ -31,7 +31,8 @@ KILLS = 10
 SEED = 6
 # what a clock or what lies in the store says, and a checksum over it
 MEASURED = ("seconds", "frozen_images", "latency", "crc32")
-LIMIT = 90  # seconds that one command may take on a busy machine
+LIMIT = 400  # seconds that one command may take on a busy machine
+MOST = 0.4  # of what is left: a busy machine takes up to twice the processor time for the same
 
 
 def command(place: Path) -> Command:
@@ -122,7 +123,7 @@ def test_a_study_that_is_killed_ten_times_ends_in_the_same_lines(
     one, rng = command(tmp_path), random.Random(SEED)
     fell: list[str] = []
     for number in range(KILLS):
-        share = rng.uniform(0, 1.5) * left(one.folder) / (KILLS + 1 - number)
+        share = min(rng.uniform(0, 1.5) / (KILLS + 1 - number), MOST) * left(one.folder)
         at_a_change = Moment(change=1 + int(share * whole.changes))
         moment = at_a_change if number % 2 else Moment(share * whole.seconds)
         assert exit_code(one, moment) == -signal.SIGKILL, f"seed {SEED}, killed at {fell}"
@@ -143,7 +144,7 @@ def test_a_study_that_is_stopped_by_ctrl_c_ends_in_the_same_lines(
     """Once in work, and once while a file is written."""
     one, rng = command(tmp_path), random.Random(SEED)
     for at_a_change in (False, True):
-        share = rng.uniform(0.1, 0.5) * left(one.folder)
+        share = rng.uniform(0.1, MOST) * left(one.folder)
         moment = Moment(share * whole.seconds, signal=signal.SIGINT)
         if at_a_change:
             moment = Moment(change=1 + int(share * whole.changes), signal=signal.SIGINT)

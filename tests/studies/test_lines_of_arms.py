@@ -20,7 +20,7 @@ from convgraft.studies import (
     Study,
     StudyArm,
     StudyStore,
-    cell_work,
+    cell_lines,
     run_study,
     summarise,
 )
@@ -58,7 +58,7 @@ def lines(
     )
     folder = tmp_path_factory.mktemp("study")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cell_work, "latency_of", measure)
+        patch.setattr(cell_lines, "latency_of", measure)
         run_study(
             study,
             [Cell(20, seed) for seed in range(SEEDS)],

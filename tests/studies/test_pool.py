@@ -22,6 +22,7 @@ from helpers_spread import (
     options,
     quiet,
     results,
+    stopped_in_work,
 )
 
 from convgraft.errors import DataError, RunError, UsageError
@@ -181,6 +182,14 @@ def test_processes_end_with_the_one_that_began_them(whole: Path, tmp_path: Path)
     store = StudyStore.claim(tmp_path / "study", {"n": 1})
     run_study(STUDY, CELLS, opener, options, store, quiet)  # goes on in one process
     assert_same(store.folder, whole)
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_terminal_has_one_word_and_leaves_nobody(tmp_path: Path) -> None:
+    opener, code, told = stopped_in_work(tmp_path, "pool")
+    assert gone(opener)
+    assert code == 1
+    assert told.startswith("stopped while ") and "Traceback" not in told
 
 
 def test_gpus_are_shared_out_and_never_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,6 @@ from convgraft.data import Pixels, load_pixels, open_images, split_images
 from convgraft.match import Matching, match_taps, stage_ends
 from convgraft.match.stitches import Stitch
 from convgraft.sources import Source, source
-from convgraft.sources.zoo import CifarResNet
 from convgraft.strategies import Ingredients
 from convgraft.studies.stitch_prediction import (
     StitchPredictor,
@@ -20,6 +19,7 @@ from convgraft.studies.stitch_prediction import (
     fit_classifier,
 )
 from convgraft.training.closed_form import PENALTIES
+from convgraft.zoo.networks import CifarResNet
 from helpers import small
 
 SIZE = 16

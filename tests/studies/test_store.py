@@ -41,7 +41,7 @@ from pathlib import Path
 from convgraft.durable.holding import hold
 held = hold(Path(sys.argv[1]))
 print("held", flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 LINE = {"cell": "20-0", "arm": "ladder", "limit": 20, "seed": 0, "epochs": 1}
 

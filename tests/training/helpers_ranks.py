@@ -5,9 +5,12 @@ A piece of work is a function here; every rank does the same list of them in one
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import multiprocessing
 import os
+import random
 import signal
 import socket
 import sys
@@ -19,11 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     ["lightning.pytorch", "sklearn.datasets", "convgraft.studies", "convgraft.cli.joining"]
 )
+SHARDED = "SHARDED"  # "1" where ranks spread their weights
 Work = tuple[str, dict[str, Any]]  # the name of a function here, and what it is given
 
 
@@ -38,9 +43,7 @@ def start_ranks(
     """
     folder.mkdir(parents=True, exist_ok=True)
     stores = [store] * world if isinstance(store, Path) else list(store)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = _port()
     common = {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world), **known}
     common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     started = []
@@ -51,6 +54,15 @@ def start_ranks(
         process.start()
         started.append(process)
     return started
+
+
+def _port() -> int:
+    """One that is free, and that the operating system gives to nobody who asks for any."""
+    while True:
+        port = random.SystemRandom().randint(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def run_ranks(
@@ -77,7 +89,8 @@ def _rank(place: Mapping[str, str], works: Sequence[Work], folder: str) -> None:
 
     rank = place["RANK"]
     try:
-        join({name: place[name] for name in place if name.isupper() and "CACHE" not in name})
+        known = {name: place[name] for name in place if name.isupper() and "CACHE" not in name}
+        join(known, sharded=known.pop(SHARDED, "") == "1")
         found = [globals()[name](**given) for name, given in works]
         torch.save(found, Path(folder) / f"{rank}.pt")
         current_group().wait()
@@ -151,6 +164,94 @@ def fitted(
         "orders": orders,
         "interrupted": result.interrupted,
     }
+
+
+def refusal(**given: Any) -> str:
+    """What is told of a fit that is refused."""
+    from convgraft.errors import UsageError
+
+    try:
+        fitted(**given)
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
+class Odd(nn.Module):
+    """A number that learns, a weight in its forward, one layer twice, and branches side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.left = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 5, 1)
+        self.right, self.past = (nn.Conv2d(count, 5, 3, padding=1) for count in (6, 3))
+        self.twice, self.fc = nn.Conv2d(5, 5, 1), nn.Linear(5, 10)
+        self.gain, self.gamma = nn.Parameter(torch.tensor(0.5)), nn.Parameter(torch.ones(5))
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = torch.relu(self.stem(image))
+        x = self.left(x) + self.past(image) + self.gain * self.right(x)
+        x = self.twice(torch.relu(self.twice(x)))
+        return self.fc((x * self.gamma[:, None, None]).mean((2, 3)))
+
+
+def odd_network(learning: Sequence[str]) -> tuple[Any, Any]:
+    """Two `Odd` ones in parallel, of which some parts learn beside the head, and what is held."""
+    from convgraft.compose import compose
+    from convgraft.sources import source
+    from convgraft.strategies import STRATEGIES, Ingredients
+    from convgraft.training import Rule, one_phase
+    from convgraft.training.freeze import apply_freeze, work_out
+
+    torch.manual_seed(0)
+    sources = {name: source(Odd(), size=8) for name in "ab"}
+    network = compose(STRATEGIES["parallel"].write(Ingredients(sources, 8, 10)), sources)
+    rules = [Rule("**", 0.0), *(Rule(part, 1.0) for part in learning), Rule("heads")]
+    freeze = work_out(one_phase("mine", *rules), network)
+    return apply_freeze(network, freeze), freeze
+
+
+def stepped(learning: Sequence[str]) -> dict[str, Any]:
+    """Steps of a network that is spread, and of its twin that is whole and sees all images."""
+    from convgraft.training.batch_norm_over_ranks import BatchNormOverRanks
+    from convgraft.training.freeze import trainable_state
+    from convgraft.training.process_group import current_group
+    from convgraft.training.sharded import Sharded, average_gradients
+
+    network, freeze = odd_network(learning)
+    network.double()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    twin = copy.deepcopy(network)
+    spread = Sharded(network, twin.plan.answers, torch.device("cpu"))
+    moved = [torch.optim.SGD(one.parameters(), 0.1) for one in (spread.parts, twin)]
+    ranks = current_group().ranks
+    for seed in range(3):
+        images = torch.rand(12, 3, 8, 8, generator=torch.Generator().manual_seed(seed)).double()
+        labels = torch.arange(12) % 10
+        with BatchNormOverRanks():
+            _answer_loss(spread.parts, ranks.share(images), ranks.share(labels)).backward()
+        _answer_loss(twin, images, labels).backward()
+        average_gradients(spread.kept_whole)
+        for optimiser in moved:
+            optimiser.step()
+            optimiser.zero_grad()
+        with torch.no_grad():  # as validation does
+            spread.parts.eval()(images)
+        spread.parts.train()
+    spread.gather(trainable_state(network, freeze).keys())
+    cut = [weight for weight in spread.parts.parameters() if weight.dim()]
+    return {
+        "weights": dict(spread.whole.state_dict()),
+        "twin": dict(twin.state_dict()),
+        "before": before,
+        "own": sum(weight.to_local().numel() for weight in cut),  # type: ignore[attr-defined]
+        "all": sum(weight.numel() for weight in cut),
+        "numbers": len(spread.kept_whole),
+    }
+
+
+def _answer_loss(network: Any, images: Tensor, labels: Tensor) -> Tensor:
+    answers = network(images).values()
+    return sum((nn.functional.cross_entropy(one, labels) for one in answers), torch.zeros(()))
 
 
 def _cut(die_after: int | None, stop_after: int | None, group: Any) -> Any:

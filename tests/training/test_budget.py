@@ -16,9 +16,9 @@ from convgraft.errors import UsageError
 from convgraft.sources import source
 from convgraft.strategies import STRATEGIES, Ingredients
 from convgraft.training import PRESETS, FitOptions, FitResult, Task, budget, fit
-from convgraft.training.callbacks import Checkpoint
 from convgraft.training.module import FitModule
 from convgraft.training.optimisers import schedule
+from convgraft.training.stopping import Checkpoint
 from helpers import Tiny
 
 GIVEN = Ingredients({"a": source(Tiny(classes=10))}, 8, 10)

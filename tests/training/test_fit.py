@@ -22,9 +22,9 @@ from convgraft.training import (
     fit,
     one_phase,
 )
-from convgraft.training.callbacks import Checkpoint
 from convgraft.training.module import FitModule
 from convgraft.training.optimisers import cosine
+from convgraft.training.stopping import Checkpoint
 
 OPTIONS = FitOptions(epochs=3, batch_size=32, augment="digits", seed=3)
 

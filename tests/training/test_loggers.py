@@ -16,11 +16,12 @@ from convgraft.errors import UsageError
 from convgraft.sources import source
 from convgraft.strategies import STRATEGIES, Ingredients
 from convgraft.training import PRESETS, FitOptions, FitResult, Task, fit, loggers
-from convgraft.training.callbacks import BestWeights, Checkpoint
+from convgraft.training.callbacks import BestWeights
 from convgraft.training.epoch_log import EVERY, EpochLog
 from convgraft.training.loggers import CsvLog, find_loggers, open_loggers
 from convgraft.training.module import FitModule
 from convgraft.training.optimisers import schedule
+from convgraft.training.stopping import Checkpoint
 from helpers import Tiny
 
 OPTIONS = FitOptions(epochs=3, batch_size=8, seed=1)

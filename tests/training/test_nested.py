@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from convgraft.compose import Composite, compose, cost, open_network
+from convgraft.compose import Composite, compose, cost
 from convgraft.export import load, save
+from convgraft.opening import compile_plan, open_network
 from convgraft.plan import parse_plan
 from convgraft.strategies import STRATEGIES, Ingredients
 from convgraft.training import PRESETS, FitOptions, FreezePolicy, Task, fit, one_phase
@@ -24,7 +25,7 @@ PART = one_phase("part", ("**", 1.0), ("x:sources.a.layer1*", 0.0), ("x:heads**"
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> Ingredients:
-    network = compose(parse_plan(INNER)).holding(["sources.a"])
+    network = compile_plan(parse_plan(INNER)).holding(["sources.a"])
     folder = save(tmp_path_factory.mktemp("runs") / "inner", network, labels="0123456789")
     sources = {"x": open_network(str(folder), load=False), "y": open_network("cifar_resnet20")}
     return Ingredients(sources, SIZE, 10)

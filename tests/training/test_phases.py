@@ -20,8 +20,8 @@ from convgraft.errors import UsageError
 from convgraft.strategies import STRATEGIES, Ingredients, StrategyOptions
 from convgraft.studies import Design, build_arm
 from convgraft.training import PRESETS, FitOptions, FitResult, FreezePolicy, Task, fit, read_policy
-from convgraft.training.callbacks import Checkpoint, StopWhenAsked
 from convgraft.training.module import FitModule
+from convgraft.training.stopping import Checkpoint, StopWhenAsked
 from helpers import same_state, small
 
 SOURCES = {"a": small(), "b": small(1)}

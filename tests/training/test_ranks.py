@@ -126,7 +126,7 @@ def test_a_rank_that_dies_ends_all_and_any_number_of_them_goes_on(
     work = [("fitted", given | {"die_after": 7})]  # of eight steps
     died = start_ranks(2, work, tmp_path / "died", tmp_path / "store")
     for process in died:
-        process.join(120)
+        process.join(500)
     assert [process.exitcode for process in died] == [1, 9]
     state = torch.load(tmp_path / "x.ckpt", weights_only=True)["convgraft"]
     assert (state["epoch"], state["step"]) == (1, 2)

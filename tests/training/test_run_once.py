@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from convgraft.cache import Cache, frozen_pass, writer
+from convgraft.cache import Cache, one_pass, writer
 from convgraft.cache.memory_format import fastest_format
 from convgraft.compose import Composite, compose
 from convgraft.data import Split, augmentation, open_images, split_images
@@ -410,7 +410,7 @@ def test_pixels_stay_beside_their_values_where_images_are_broken(
     given: Ingredients, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An image whose value is stored, and that cannot be read any more, shifts no other."""
-    monkeypatch.setattr(frozen_pass, "FEW", 10**9)
+    monkeypatch.setattr(one_pass, "FEW", 10**9)
     network = held(given, one_phase("mine", Rule("**", 1.0), Rule("a:**", 0.0)))
     once = run_once(network, task, COUNT)
     assert once is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +17,8 @@ from convgraft.compose import compose
 from convgraft.errors import UsageError
 from convgraft.strategies import STRATEGIES, Ingredients, StrategyOptions
 from convgraft.training import PRESETS, FitOptions, FitResult, Task, fit
-from convgraft.training.callbacks import Checkpoint
 from convgraft.training.loaders import Epochs
+from convgraft.training.stopping import Checkpoint, StopWhenAsked
 
 OPTIONS = FitOptions(
     epochs=2, batch_size=16, augment="digits", seed=3, checkpoint_minutes=1e-9, accelerator="cpu"
@@ -78,6 +80,63 @@ def test_it_ends_in_the_same_weights(
     assert again.curve == whole.curve
     left = 100 - 16 * (step % STEPS)
     assert (taken[0][0], len(taken[0][1])) == (step // STEPS, left)
+
+
+def asked_at(step: int) -> Callable[[int, int], None]:
+    """A progress in which somebody asks the fit to stop at that step, counted from 1."""
+
+    def report(done: int, total: int) -> None:
+        if done == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return report
+
+
+@pytest.mark.parametrize("step", [3, 7, 9])
+def test_a_fit_that_is_asked_to_stop_loses_no_step(
+    step: int, whole: FitResult, given: Ingredients, digits_task: Task, tmp_path: Path
+) -> None:
+    path, options = tmp_path / "x.ckpt", replace(OPTIONS, checkpoint_minutes=60.0)
+    stopped = train(given, digits_task, options, checkpoint=path, on_progress=asked_at(step))
+    assert stopped.interrupted
+    state = torch.load(path, weights_only=True)["convgraft"]
+    epoch = (step - 1) // STEPS
+    assert (state["epoch"], state["step"]) == (epoch, step - epoch * STEPS)
+    again = train(given, digits_task, options, checkpoint=path)
+    assert again.curve == whole.curve
+    ours, theirs = again.composite.state_dict(), whole.composite.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_fit_that_is_asked_to_stop_in_its_validation_loses_no_step(
+    whole: FitResult,
+    given: Ingredients,
+    digits_task: Task,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, options = tmp_path / "x.ckpt", replace(OPTIONS, checkpoint_minutes=60.0)
+    on_scored = StopWhenAsked.on_scored
+
+    def asked(self: StopWhenAsked) -> None:
+        self.asked = True
+        on_scored(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StopWhenAsked, "on_scored", asked)
+        assert train(given, digits_task, options, checkpoint=path).interrupted
+    state = torch.load(path, weights_only=True)["convgraft"]
+    assert (state["epoch"], state["step"]) == (0, STEPS)
+    assert train(given, digits_task, options, checkpoint=path).curve == whole.curve
+
+
+def test_without_minutes_a_fit_that_is_asked_to_stop_goes_back_to_the_epoch(
+    given: Ingredients, digits_task: Task, tmp_path: Path
+) -> None:
+    options = replace(OPTIONS, checkpoint_minutes=0.0)
+    train(given, digits_task, options, checkpoint=tmp_path / "x", on_progress=asked_at(9))
+    state = torch.load(tmp_path / "x", weights_only=True)["convgraft"]
+    assert (state["epoch"], state["step"]) == (1, 0)
 
 
 def test_every_image_is_trained_on_once(

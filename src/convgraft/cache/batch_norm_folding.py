@@ -10,7 +10,7 @@ import copy
 import torch
 from torch import Tensor, fx, nn
 
-from convgraft.compose.fuse import is_plain
+from convgraft.cache.plain_layers import is_plain
 
 Layer = nn.Conv2d | nn.Linear
 Norm = nn.BatchNorm2d | nn.BatchNorm1d

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from convgraft.cache.plain_layers import is_plain
 from convgraft.cache.pooled import is_pooled
-from convgraft.compose.fuse import is_plain
 
 PARTS = 3  # of a concatenation of more, the many small sums cost what they save
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)

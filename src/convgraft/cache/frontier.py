@@ -25,7 +25,8 @@ from convgraft.cache.needs import Needs, late_writers, needs_of, upstream
 from convgraft.cache.pooled import with_pooling
 from convgraft.cache.steady import same_in_training, steady_nodes
 from convgraft.compose import Composite
-from convgraft.sources.dry_run import DryRun, dry_run
+from convgraft.compose.cost import measured as dry_run
+from convgraft.sources.dry_run import DryRun
 
 WORK_PER_BYTE = 20  # an estimate: multiply-accumulates that cost as much as reading a byte
 _IMAGES = 3  # of a dry run: a number that is unlikely to be another dimension by chance
@@ -158,9 +159,6 @@ def _needing_steady_alone(steady: Iterable[fx.Node], needs: Needs) -> tuple[fx.N
 
 def measured(held: Composite, graph: fx.Graph) -> tuple[DryRun, dict[fx.Node, tuple[int, ...]]]:
     """A dry run of a graph of a composite, and the shapes of `Frontier`."""
-    size = held.plan.image_size
-    outputs = graph.output_node().all_input_nodes
-    opaque = any(one.capture.opaque for one in held.resolved.checked.sources.values())
-    run = dry_run(held, graph, outputs, (_IMAGES, 3, size, size), real=opaque)
+    run = dry_run(held, graph=graph, images=_IMAGES)
     known = [node for node in run.order if run.shapes.get(node.name, ())[:1] == (_IMAGES,)]
     return run, {node: run.shapes[node.name][1:] for node in known}

@@ -9,44 +9,29 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, fx, nn
+from torch import Tensor
 
 from convgraft.cache.entry import Entry
-from convgraft.cache.fast import fast_version
 from convgraft.cache.folder import Cache
 from convgraft.cache.frontier import Frontier
-from convgraft.cache.halves import in_halves
-from convgraft.cache.pixel_stream import stream_pixels
+from convgraft.cache.keeper import Ids, Keeper
+from convgraft.cache.lacking import Rows, alike, lacking_rows
+from convgraft.cache.one_pass import OnePass, RandomFront
 from convgraft.cache.precision import RowType
 from convgraft.cache.sharing import Sharers, Together, sharers_of
 from convgraft.cache.split import front_of
-from convgraft.cache.streams import run_streams, streams_on
-from convgraft.cache.tuning import on_threads, tune
 from convgraft.cache.values import Value, companions
 from convgraft.cache.writer import Writer
-from convgraft.data import BrokenImage, ImageSet, image_ids
+from convgraft.data import BrokenImage, ImageSet
 from convgraft.errors import RunError
 
-COMMIT_BYTES = 64 * 2**20
-COMMIT_SECONDS = 15.0
-FEW = 256  # images for which making the network fast takes longer than it saves, stored or not
-BATCH = 32
-MANY = 50_000  # images from which it pays to time every way and batch, and to compile for a GPU
-SAMPLE = 8  # images that the ways of computing are compared on
-COMMITS = 4  # entries that are written at the same time: most of it is waiting for the disk
-
-Ids = NDArray[np.uint64]
-Batch = tuple[tuple[int, ...], Tensor]  # indices of images, and their pixels
-Rows = NDArray[np.int64]
 Report = Callable[[int, int], None]
 TRIES = 3
 
@@ -103,7 +88,7 @@ class FrozenPass:
         values = _distinct(values)
         computed: Counter[str] = Counter()
         for _ in range(TRIES):  # others may clear the store while this waits for its turn
-            groups = self._groups(values)
+            groups = alike(values, [self.missing(value) for value in values], len(self.ids))
             if not self._any(bool(groups)):
                 break
             beside = companions(frontier, values, view)
@@ -117,6 +102,10 @@ class FrozenPass:
 
     def _any(self, flag: bool) -> bool:
         return any(self.together.gather(flag)) if self.together else flag
+
+    @cached_property
+    def _names(self) -> Sequence[str]:
+        return [self.images.ids[index] for index in self.indices]
 
     @cached_property
     def _sharers(self) -> Sharers | None:
@@ -190,37 +179,12 @@ class FrozenPass:
         keep = [one.key for one in self._entries.values()]
         return not needed or self.cache.make_room(needed, keep=keep)
 
-    def missing(self, value: Value) -> NDArray[np.int64]:
+    def missing(self, value: Value) -> Rows:
         """Positions of the images whose value is not stored, or stored and damaged."""
-        entry = self.entry(value)
-        slots = entry.slots(self.ids)
-        entry.verify(slots[slots >= 0])
         broken = self.skip | {image.id for image in self.broken}
-        rows = np.flatnonzero(entry.slots(self.ids) < 0)
-        if not broken:
-            return rows
-        names = self.images.ids
-        left = [row for row in rows.tolist() if names[self.indices[row]] not in broken]
-        return np.array(left, dtype=np.int64)
+        return lacking_rows(self.entry(value), self.ids, self._names if broken else (), broken)
 
-    def _groups(self, values: Sequence[Value]) -> list[tuple[list[Value], NDArray[np.int64]]]:
-        """Images that lack the same values go through one pass, so that none goes twice."""
-        lacking = np.zeros((len(values), len(self.ids)), dtype=bool)
-        for number, value in enumerate(values):
-            lacking[number, self.missing(value)] = True
-        which, group_of = np.unique(lacking, axis=1, return_inverse=True)
-        return [
-            (
-                [values[number] for number in np.flatnonzero(lacks).tolist()],
-                np.flatnonzero(group_of == group),
-            )
-            for group, lacks in enumerate(which.T)
-            if lacks.any()
-        ]
-
-    def _run(
-        self, frontier: Frontier, values: list[Value], wanted: int, rows: NDArray[np.int64]
-    ) -> int:
+    def _run(self, frontier: Frontier, values: list[Value], wanted: int, rows: Rows) -> int:
         """One pass; how many images went through. The first `wanted` values are what it is for.
 
         One process alone keeps all others from writing meanwhile, so that none computes the same.
@@ -238,140 +202,24 @@ class FrozenPass:
             rows = rows[lacking]
             if not len(rows):
                 return 0
-            keep = _Keeper([(entry, writers.get(entry.key)) for entry in entries])
+            keep = Keeper([(entry, writers.get(entry.key)) for entry in entries])
             with torch.inference_mode():
-                return self._compute(front_of(frontier, values), rows, keep)
+                return self._through.run(front_of(frontier, values), rows, keep)
 
-    def _compute(self, front: fx.GraphModule, rows: NDArray[np.int64], keep: _Keeper) -> int:
-        device = next((p.device for p in front.parameters()), torch.device("cpu"))
-        if _draws(front, self.size, device):
-            raise RandomFront
-        network, batch = self._prepared(front, len(rows), device)
-        id_of = {self.indices[row]: np.uint64(self.ids[row]) for row in rows.tolist()}
-        done = 0
-        try:
-            with closing(self._batches(id_of, batch, device)) as batches:
-                for (kept, ids), values in run_streams(
-                    in_halves(network), batches, streams_on(device)
-                ):
-                    same = self._unchanged(kept, ids)
-                    keep.add(ids[same], [_rows(value.float().cpu(), same) for value in values])
-                    done += len(kept)
-                    if self.on_progress:
-                        self.on_progress(done, len(rows))
-        finally:  # what was computed is kept, whoever stopped it
-            keep.flush()
-        return done
-
-    def _batches(
-        self, id_of: Mapping[int, np.uint64], batch: int, device: torch.device
-    ) -> Generator[tuple[tuple[tuple[int, ...], Ids], Tensor]]:
-        """Indices and ids of images, and their pixels as they go through the network."""
-        for kept, pixels in stream_pixels(
+    @property
+    def _through(self) -> OnePass:
+        return OnePass(
             self.images,
+            self.indices,
+            self.ids,
             self.size,
             self.cache,
-            indices=list(id_of),
-            batch=batch,
-            strict=self.strict,
+            self.broken,
             workers=self.workers,
-            broken=self.broken,
-        ):
-            ids = np.array([id_of[index] for index in kept], dtype=np.uint64)
-            if self.augment:
-                named = zip((self.images.ids[index] for index in kept), pixels, strict=True)
-                pixels = torch.stack([self.augment(name, image) for name, image in named])
-            yield (kept, ids), pixels.to(device)
-
-    def _unchanged(self, indices: Sequence[int], ids: Ids) -> NDArray[np.bool_]:
-        """[N]; false for images that changed while they were read: either may have been read."""
-        now = image_ids(self.images, indices)
-        same = np.ones(len(ids), dtype=bool) if now is None else now == ids
-        for place in np.flatnonzero(~same).tolist():
-            name = self.images.ids[indices[place]]
-            self.broken.append(BrokenImage(name, "changed while it was read"))
-            if self.strict:
-                raise self.broken[-1]
-        return same
-
-    def _prepared(
-        self, front: fx.GraphModule, count: int, device: torch.device
-    ) -> tuple[nn.Module, int]:
-        """The front as fast as this machine runs it, and how many images to give it at once.
-
-        A pass that goes on with the rest of its images computes as it began: to the same last bit.
-        """
-        if len(self.ids) < FEW:
-            return front, BATCH
-        sample = torch.zeros(SAMPLE, 3, self.size, self.size, dtype=torch.uint8, device=device)
-        streams = streams_on(device)
-        with on_threads(1) if streams > 1 else nullcontext():
-            if count < MANY:
-                return fast_version(front, sample), BATCH
-            fast = fast_version(front, sample, thorough=True, compile=streams == 1)
-            return fast, tune(fast, sample, threads=(1,)).batch
-
-
-def _rows(value: Tensor, chosen: NDArray[np.bool_]) -> Tensor:
-    """Some rows, always copied: memory that a stream made stays in the way of its next maps."""
-    return value.clone() if chosen.all() else value[torch.from_numpy(chosen)]
-
-
-class RandomFront(Exception):  # noqa: N818 - no person reads it
-    """What is frozen gives another value each time: there is nothing to store."""
-
-
-def _draws(front: fx.GraphModule, size: int, device: torch.device) -> bool:
-    """Whether a network in evaluation mode draws random numbers all the same."""
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.randint(0, 256, (2, 3, size, size), generator=generator, dtype=torch.uint8)
-    given: list[tuple[Tensor, ...]] = []
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        for seed in range(2):
-            torch.manual_seed(seed)
-            given.append(front(noise.to(device)))
-    pairs = zip(*given, strict=True)
-    return not all(torch.allclose(one, other, 1e-4, 1e-5, equal_nan=True) for one, other in pairs)
-
-
-class _Keeper:
-    """Gathers rows and commits them to their entries, many at a time."""
-
-    def __init__(self, places: Sequence[tuple[Entry, Writer | None]]) -> None:
-        self.places = places
-        self._ids: list[Ids] = []
-        self._values: list[list[Tensor]] = [[] for _ in places]
-        self._bytes, self._began = 0, time.monotonic()
-
-    def add(self, ids: Ids, values: Iterable[Tensor]) -> None:
-        self._ids.append(ids)
-        for column, value in zip(self._values, values, strict=True):
-            column.append(value)
-            self._bytes += value.nbytes
-        if self._bytes > COMMIT_BYTES or time.monotonic() - self._began > COMMIT_SECONDS:
-            self.flush()
-
-    def flush(self) -> None:
-        if not self._ids:
-            return
-        commit = partial(_commit, np.concatenate(self._ids))
-        with ThreadPoolExecutor(COMMITS, "commit") as pool:
-            for _ in pool.map(commit, self.places, self._values):
-                pass
-        self._ids, self._values = [], [[] for _ in self.places]
-        self._bytes, self._began = 0, time.monotonic()
-
-
-def _commit(ids: Ids, place: tuple[Entry, Writer | None], column: Sequence[Tensor]) -> None:
-    """Append what an entry does not have yet of the values of some images."""
-    entry, writer = place
-    if writer is None:
-        with entry.writing() as its_turn:
-            _commit(ids, (entry, its_turn), column)
-        return
-    new = entry.slots(ids) < 0
-    if new.any():
-        writer.append(ids[new], torch.cat(tuple(column))[torch.from_numpy(new)])
+            strict=self.strict,
+            augment=self.augment,
+            on_progress=self.on_progress,
+        )
 
 
 def entry_key(value: Value, dtype: str) -> str:

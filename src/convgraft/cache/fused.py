@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 
 from convgraft.cache.activations import Activation, activation_of
 from convgraft.cache.ownership import Owners, alike
-from convgraft.compose.fuse import is_plain
+from convgraft.cache.plain_layers import is_plain
 
 _ADDS = (operator.add, torch.add)
 _NONE, _RELU = Activation("none"), Activation("relu")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import fx, nn
 
 from convgraft.compose import Composite
+from convgraft.sources.capture import same_code
+from convgraft.sources.paths import prefixes
 from convgraft.sources.preprocess import Preprocess
 
 
@@ -30,7 +32,7 @@ def steady_nodes(
 
 def same_in_training(composite: Composite) -> bool:
     """Whether training runs the graph of evaluation, so that no function in it draws numbers."""
-    return _code(composite.train_graph) == _code(composite.graph)
+    return same_code(composite.train_graph, composite.graph)
 
 
 def _is_steady(node: fx.Node, composite: Composite, at_rest: bool, alike: bool) -> bool:
@@ -57,10 +59,4 @@ def _learns(part: nn.Module) -> bool:
 
 
 def _is_held(path: str, composite: Composite) -> bool:
-    parts = path.split(".")
-    around = (".".join(parts[:count]) for count in range(1, len(parts) + 1))
-    return any(name in composite.held for name in around)
-
-
-def _code(graph: fx.Graph) -> str:
-    return str(graph.python_code("self").src)
+    return any(name in composite.held for name in prefixes(path))

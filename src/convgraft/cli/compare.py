@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from convgraft.cli import options as said
+from convgraft.cli.completion import STRATEGIES, one_of
 
 
 def compare(
@@ -25,7 +26,11 @@ def compare(
     models: Annotated[list[str] | None, said.MODELS] = None,
     strategies: Annotated[
         list[str] | None,
-        typer.Option(metavar="ARM ARM ...", help="STRATEGY\\[:KEY=VALUE,KEY=VALUE] each."),
+        typer.Option(
+            metavar="ARM ARM ...",
+            help="STRATEGY\\[:KEY=VALUE,KEY=VALUE] each.",
+            autocompletion=one_of(STRATEGIES),
+        ),
     ] = None,
     baselines: Annotated[
         list[str] | None,
@@ -60,6 +65,7 @@ def compare(
     precision: said.Precision = None,
     cache: said.KeepFrozen = True,
     strict: said.Strict = False,
+    stream: said.Stream = False,
     jobs: said.Jobs = None,
     ray: said.OnRay = None,
     cpus_per_arm: said.CpusPerArm = None,
@@ -95,5 +101,7 @@ def compare(
         label_map, limits or (), seeds, epochs or (), freeze, training,
     )  # fmt: skip
     asked = compare_steps.read_asked(told)
-    setting = compare_steps.open_setting(asked, only or (), cache=cache, strict=strict)
+    setting = compare_steps.open_setting(
+        asked, only or (), cache=cache, strict=strict, stream=stream
+    )
     study_work.carry_out(setting, asked.out, json=json, claim=asked.claim, spreading=spreading)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convgraft.cli import fit_steps, study_steps
+from convgraft.cli.opening import opened
 from convgraft.errors import UsageError
 from convgraft.export.files import write_text
 from convgraft.strategies import source_names
@@ -148,16 +149,16 @@ def _named(file: StudyFile, specs: Sequence[str]) -> dict[str, str]:
 
 
 def open_setting(
-    asked: Asked, only: Sequence[str], *, cache: bool, strict: bool
+    asked: Asked, only: Sequence[str], *, cache: bool, strict: bool, stream: bool = False
 ) -> study_steps.Setting:
     """What the study runs on; raises UsageError or DataError."""
     file = asked.file
     study = study_of_file(file, only=only)
     label_map = Path(file.label_map) if file.label_map else None
-    place = DataPlace(file.data, tuple(file.target), label_map)
+    place = DataPlace(file.data, tuple(file.target), label_map, stream)
     setting = study_steps.Setting(
         study=study,
-        images=place.open(),
+        images=opened(place.open),
         models=list(file.models.values()),
         image_size=file.image_size,
         options=study_steps.fit_options(file.options),

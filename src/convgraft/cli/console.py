@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 _silent: list[bool] = []
+QUIET_SECONDS = 60.0  # without a terminal, a line of progress no more often than that
 
 
 def be_silent() -> None:
@@ -61,11 +63,11 @@ def print_table(
     console.print(table)
 
 
-@contextmanager
-def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress display with time left, on standard error; gives `report(what, done, total)`.
+def progress_display(*fields: str, hidden: bool = False) -> Any:
+    """A `rich` display of work with time left, on standard error; not drawn without a terminal.
 
-    Where standard error is no terminal, nothing is drawn.
+    Args:
+        fields: of each task, by name, shown after what is done.
     """
     from rich.console import Console
     from rich.progress import (
@@ -78,19 +80,33 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
     )
 
     console = Console(stderr=True)
-    hidden = bool(_silent) or not console.is_terminal
-    columns = [
+    return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
+        *(TextColumn(f"{{task.fields[{name}]}}") for name in fields),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-    ]
-    with Progress(*columns, console=console, disable=hidden) as display:
+        console=console,
+        disable=hidden or not console.is_terminal,
+    )
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress display with time left, on standard error; gives `report(what, done, total)`.
+
+    Where standard error is no terminal, there is a line now and then.
+    """
+    with progress_display(hidden=bool(_silent)) as display:
         tasks: dict[str, Any] = {}
+        told = [time.monotonic()]
 
         def report(what: str, done: int, total: int) -> None:
+            if display.disable and time.monotonic() - told[0] >= QUIET_SECONDS:
+                told[0] = time.monotonic()
+                say(f"{what}: {done} of {total}")
             if what not in tasks:
                 tasks[what] = display.add_task(what, total=total)
             display.update(tasks[what], completed=done, total=total)

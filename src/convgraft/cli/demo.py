@@ -40,7 +40,10 @@ def demo(
     overwrite: Annotated[bool, typer.Option(help="Replace a run that lies there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Pretrain two networks on halves of the digits, join them, compare. Needs no network."""
+    """Pretrain two networks on halves of the digits, join them, compare. Needs no network.
+
+    Example: convgraft demo --out runs/demo
+    """
     from convgraft.cli import pipeline
     from convgraft.cli.run_folder import claim
     from convgraft.data import open_images, split_images

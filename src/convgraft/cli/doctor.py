@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from typing import Annotated
 
@@ -40,6 +41,7 @@ def doctor(
             if one.todo:
                 say(f"{one.what}: {one.todo}")
         if not faults:
-            say("all that is needed is here; next: convgraft demo, or convgraft init DATA")
+            where = shlex.quote(data) if data else "DATA"
+            say(f"all that is needed is here; next: convgraft demo, or convgraft init {where}")
     if faults:
         raise typer.Exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -85,7 +86,7 @@ def devices() -> Iterator[Finding]:
     import torch
 
     threads = os.environ.get("OMP_NUM_THREADS")
-    told = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    told = f"{os.cpu_count()} cores, {torch.get_num_threads()} used at once"
     yield Finding("processor", told + (f" (OMP_NUM_THREADS={threads})" if threads else ""))
     if torch.cuda.is_available():
         for number in range(torch.cuda.device_count()):
@@ -156,7 +157,7 @@ def images(location: str) -> Finding:
     except ConvgraftError as error:
         return Finding("data", str(error), FAULT)
     told = f"{len(found)} images of {len(found.classes)} classes in {location}"
-    return Finding("data", told, todo=f"convgraft init {location} looks closer")
+    return Finding("data", told, todo=f"convgraft init {shlex.quote(location)} looks closer")
 
 
 def _room(what: str, folder: Path) -> Finding:

@@ -9,9 +9,9 @@ from pathlib import Path
 from convgraft.cli.console import say
 from convgraft.cli.own_classes import check_same_classes, read_labels
 from convgraft.cli.runs_as_models import recorded_split
-from convgraft.compose import open_network, source_seed
 from convgraft.data import ImageSet, Split
 from convgraft.errors import UsageError
+from convgraft.opening import open_network, source_seed
 from convgraft.sources import Source
 from convgraft.strategies import Ingredients, source_names
 

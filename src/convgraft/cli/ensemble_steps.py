@@ -9,6 +9,7 @@ from pathlib import Path
 import convgraft
 from convgraft.cli.ensemble_images import Chosen, held_out, test_part
 from convgraft.cli.ensemble_members import Member, agree_on_classes, ingredients, open_members
+from convgraft.cli.opening import opened
 from convgraft.cli.run_folder import RunFolder, claim
 from convgraft.compose import Composite, compose
 from convgraft.data import ImageSet, open_images
@@ -58,8 +59,8 @@ def prepare(asked: Asked) -> Prepared:
     check_votes(asked.votes)
     _check_data(asked)
     members = open_members(asked.members, asked.seed, asked.trust_python)
-    fit_set = open_images(asked.data, target=asked.target) if asked.data else None
-    test_set = open_images(asked.test, target=asked.target) if asked.test else None
+    fit_set = _images(asked.data, asked) if asked.data else None
+    test_set = _images(asked.test, asked) if asked.test else None
     labels = agree_on_classes(members, [images for images in (fit_set, test_set) if images])
     given = ingredients(members, asked.image_size)
     composite = compose(vote_plan(given, asked.votes), given.sources, seed=asked.seed).eval()
@@ -72,6 +73,10 @@ def prepare(asked: Asked) -> Prepared:
         fitted = fit_on[1] if fit_on and same else None
         test_on = (test_set, test_part(test_set, members, fitted, asked.seed))
     return Prepared(asked, members, composite, labels, fit_on, test_on)
+
+
+def _images(location: str, asked: Asked) -> ImageSet:
+    return opened(lambda told: open_images(location, target=asked.target, on_progress=told))
 
 
 def _check_data(asked: Asked) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from convgraft.cli import options as said
 from convgraft.cli.console import percent, print_json, print_table, progress, say
 
 if TYPE_CHECKING:
     from convgraft.compose import Composite
     from convgraft.data import ImageSet, Pixels
+    from convgraft.data.columns import Labels
 
 
 def evaluate(
@@ -34,6 +37,7 @@ def evaluate(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 128,
     strict: Annotated[bool, typer.Option(help="Stop at a broken image.")] = False,
+    stream: said.Stream = False,
     trust_python: Annotated[
         bool, typer.Option(help="Let the run import its python: sources, that is, run code.")
     ] = False,
@@ -43,25 +47,22 @@ def evaluate(
 
     Example: convgraft evaluate runs/x pictures/ --split test
     """
-    from convgraft.data import load_pixels, open_images
+    from convgraft.cli.opening import opened
+    from convgraft.data import open_images
     from convgraft.training import evaluate as measure
 
     folder = Path(network)
-    images = open_images(data, target=target or None, label_map=label_map)
+    images = opened(
+        lambda told: open_images(data, target=target, label_map=label_map, on_progress=told)
+    )
     if folder.is_dir():
         composite, orders = _open_run(folder, images, trust_python)
     else:
         composite, orders = _open_source(network, images, image_size), {}
     indices, part = _choose_part(images, split, folder)
     with progress() as report:
-        pixels = load_pixels(
-            images,
-            composite.plan.image_size,
-            indices=indices,
-            strict=strict,
-            on_progress=lambda done, total: report("read images", done, total),
-        )
-        pixels = _relabelled(pixels, orders)
+        chosen = _relabelled(replace(images, streams=stream or images.streams), orders)
+        pixels = _pixels(chosen, composite.plan.image_size, indices, strict, report)
         metrics = measure(
             composite,
             pixels,
@@ -118,8 +119,9 @@ def _order(known: Sequence[str], classes: Sequence[str]) -> list[int]:
 
 
 def _open_source(network: str, images: ImageSet, image_size: int | None) -> Composite:
-    from convgraft.compose import compose, open_network, source_ref
+    from convgraft.compose import compose, source_ref
     from convgraft.errors import UsageError
+    from convgraft.opening import open_network
     from convgraft.plan import Plan
 
     opened = open_network(network, load=False)
@@ -170,18 +172,40 @@ def _given_part(images: ImageSet, part: str) -> tuple[list[int], str]:
     return [i for i, name in enumerate(images.parts) if name == part], f"{part} part of the data"
 
 
-def _relabelled(pixels: Pixels, orders: Mapping[str, list[int]]) -> Pixels:
+def _relabelled(images: ImageSet, orders: Mapping[str, list[int]]) -> ImageSet:
     """Labels as the run numbers them; missing ones stay missing."""
-    from dataclasses import replace
-
-    import torch
+    import numpy as np
 
     from convgraft.data import MISSING
 
-    def renumbered(column: str, labels: torch.Tensor) -> torch.Tensor:
+    def renumbered(column: str, labels: Labels) -> Labels:
         if column not in orders:
             return labels
-        return torch.where(labels == MISSING, labels, torch.tensor(orders[column])[labels])
+        return np.where(labels == MISSING, labels, np.array(orders[column])[labels])
 
-    others = {name: renumbered(name, labels) for name, labels in pixels.others.items()}
-    return replace(pixels, labels=renumbered("", pixels.labels), others=others)
+    others = {
+        name: replace(column, labels=renumbered(name, column.labels))
+        for name, column in images.others.items()
+    }
+    return replace(images, labels=renumbered("", images.labels), others=others)
+
+
+def _pixels(
+    images: ImageSet,
+    size: int,
+    indices: list[int] | None,
+    strict: bool,
+    report: Callable[[str, int, int], None],
+) -> Pixels:
+    """The images decoded; or such that decode when asked for, if they are streamed."""
+    from convgraft.data import Streamed, load_pixels
+
+    if images.streams:
+        return Streamed(images, size, indices=indices, strict=strict)
+    return load_pixels(
+        images,
+        size,
+        indices=indices,
+        strict=strict,
+        on_progress=lambda done, total: report("read images", done, total),
+    )

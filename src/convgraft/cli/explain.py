@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from convgraft.cli.completion import PRESETS, one_of
 from convgraft.cli.console import print_json, say
 from convgraft.cli.explain_folding import explain_folding
 from convgraft.cli.explain_frontier import explain_frontier, print_frontier
@@ -24,7 +25,11 @@ FROZEN = "heads-only"  # of --frontier, where neither the user nor a run says wh
 def explain(
     what: Annotated[str, typer.Argument(metavar="PLAN|RUN", help="A plan file or a run folder.")],
     freeze: Annotated[
-        str | None, typer.Option(help="Also say what this preset or policy file lets learn.")
+        str | None,
+        typer.Option(
+            help="Also say what this preset or policy file lets learn.",
+            autocompletion=one_of(PRESETS),
+        ),
     ] = None,
     gradients: Annotated[
         bool, typer.Option("--gradients", help="Say which weights a loss changes, and why.")
@@ -88,9 +93,9 @@ def explain(
 
 def _open(path: Path, classes: int, trust_python: bool) -> tuple[Composite, Mapping[str, Any]]:
     """The network, and for a run what was noted of how it was trained."""
-    from convgraft.compose import compose
     from convgraft.errors import UsageError
     from convgraft.export import load
+    from convgraft.opening import compile_plan
     from convgraft.plan import read_plan
 
     if path.is_dir():
@@ -100,7 +105,7 @@ def _open(path: Path, classes: int, trust_python: bool) -> tuple[Composite, Mapp
         raise UsageError(
             f'there is no plan or run at "{path}"', expected="a YAML file or a run folder"
         )
-    return compose(read_plan(path).with_classes(classes)), {}
+    return compile_plan(read_plan(path).with_classes(classes)), {}
 
 
 def _own_loss(noted: Mapping[str, Any]) -> str:

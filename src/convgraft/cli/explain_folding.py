@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def explain_folding(composite: Composite) -> dict[str, Any] | None:
     """What folding would do to a trained network; None where no wire replaces a tap."""
-    from convgraft.compose import fold_adapters
+    from convgraft.export import fold_adapters
 
     if not any(wire.join == "replace" for wire in composite.plan.wires):
         return None

@@ -7,14 +7,13 @@ from typing import Annotated
 
 import typer
 
+from convgraft.cli import options as said
 from convgraft.cli.console import print_json, print_table, progress, say
 
 
 def fewshot(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Class folders, Parquet, or digits.")],
-    models: Annotated[
-        list[str], typer.Option(metavar="SOURCE SOURCE ...", help="ARCH\\[@WEIGHTS] each.")
-    ],
+    models: Annotated[list[str], said.MODELS],
     ways: Annotated[int, typer.Option(help="Classes of an episode.")] = 5,
     shots: Annotated[str, typer.Option(help="Images of each class to learn from.")] = "1,5",
     queries: Annotated[int, typer.Option(help="Images of each class to recognise.")] = 15,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from convgraft.cli import fit_steps
 from convgraft.cli.console import say
+from convgraft.cli.opening import opened
 from convgraft.cli.runs_as_models import runs_among
 from convgraft.data import BrokenImage, ImageSet, open_images
 from convgraft.errors import UsageError
@@ -79,7 +80,8 @@ def open_inputs(
 
     Networks made for smaller images than the others get them at their own size.
     """
-    images = open_images(data, target=[target] if target else None)
+    column = [target] if target else None
+    images = opened(lambda report: open_images(data, target=column, on_progress=report))
     _check_enough(images.labels[images.labels >= 0], images, rules)
     given = fit_steps.open_models(models, image_size, images, rules.seed)
     size = given.image_size

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from convgraft.cli import options as said
+from convgraft.cli.completion import FUSIONS, LOSSES, PRESETS, STRATEGIES, one_of
 from convgraft.cli.console import progress, say
 
+JOINING = "One way of combining or another"  # a panel of --help
 STRATEGY_HELP = (
     "cross-skip (default), stitch, parallel, cascade, multitask, ensemble, ladder, fixed-filters, "
     "distil, probe or finetune."
@@ -25,61 +27,117 @@ def fit(
     data: Annotated[str, typer.Argument(metavar="DATA", help=said.DATA_HELP)],
     out: Annotated[Path, typer.Option(help="Folder for the run.")],
     models: Annotated[list[str] | None, said.MODELS] = None,
-    strategy: Annotated[str, typer.Option(help=STRATEGY_HELP)] = "",
+    strategy: Annotated[
+        str, typer.Option(help=STRATEGY_HELP, autocompletion=one_of(STRATEGIES))
+    ] = "",
     plan: Annotated[Path | None, typer.Option(help="A plan file instead of --models.")] = None,
     image_size: said.ImageSize = None,
     target: said.Target = None,
     label_map: said.LabelMap = None,
     limit: Annotated[int | None, typer.Option(help="Use K training images, stratified.")] = None,
-    freeze: Annotated[str, typer.Option(help=FREEZE_HELP)] = "",
-    loss: Annotated[str, typer.Option(help=LOSS_HELP)] = "",
+    freeze: Annotated[
+        str,
+        typer.Option(
+            help=FREEZE_HELP, autocompletion=one_of(PRESETS), rich_help_panel=said.TRAINING
+        ),
+    ] = "",
+    loss: Annotated[
+        str,
+        typer.Option(help=LOSS_HELP, autocompletion=one_of(LOSSES), rich_help_panel=said.TRAINING),
+    ] = "",
     start: Annotated[
-        str | None, typer.Option(help="How wires begin: zero (default), or one (the paper).")
+        str | None,
+        typer.Option(
+            help="How wires begin: zero (default), or one (the paper).", rich_help_panel=JOINING
+        ),
     ] = None,
     hidden: Annotated[
-        str | None, typer.Option(help="Hidden widths of the head, e.g. 256,64.")
+        str | None,
+        typer.Option(help="Hidden widths of the head, e.g. 256,64.", rich_help_panel=JOINING),
     ] = None,
-    dropout: Annotated[float | None, typer.Option(help="Before the classifier.")] = None,
+    dropout: Annotated[
+        float | None, typer.Option(help="Before the classifier.", rich_help_panel=JOINING)
+    ] = None,
     fusion: Annotated[
-        str | None, typer.Option(help="concat, sum, mean, attention, se or bilinear.")
+        str | None,
+        typer.Option(
+            help="concat, sum, mean, attention, se or bilinear.",
+            autocompletion=one_of(FUSIONS),
+            rich_help_panel=JOINING,
+        ),
     ] = None,
     head: Annotated[
-        str | None, typer.Option(help="Of a ladder: linear, ridge, mlp or side.")
+        str | None,
+        typer.Option(help="Of a ladder: linear, ridge, mlp or side.", rich_help_panel=JOINING),
     ] = None,
-    vote: Annotated[str | None, typer.Option(help="Of an ensemble: average, weighted, ...")] = None,
-    taps: Annotated[str | None, typer.Option(help="Selection of the taps to use.")] = None,
-    at: Annotated[str | None, typer.Option(help="Where to stitch: TAP or TAP:TAP.")] = None,
+    vote: Annotated[
+        str | None,
+        typer.Option(help="Of an ensemble: average, weighted, ...", rich_help_panel=JOINING),
+    ] = None,
+    taps: Annotated[
+        str | None, typer.Option(help="Selection of the taps to use.", rich_help_panel=JOINING)
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="Where to stitch: TAP or TAP:TAP.", rich_help_panel=JOINING)
+    ] = None,
     adapter: Annotated[
-        str | None, typer.Option(help="identity, conv1x1, block, cnn, residual, dense, ridge, ...")
+        str | None,
+        typer.Option(
+            help="identity, conv1x1, block, cnn, residual, dense, ridge, ...",
+            rich_help_panel=JOINING,
+        ),
     ] = None,
     classifier: Annotated[
-        str | None, typer.Option(help="new, or own: the last network knows the classes.")
+        str | None,
+        typer.Option(
+            help="new, or own: the last network knows the classes.", rich_help_panel=JOINING
+        ),
     ] = None,
     pairs: Annotated[
-        str | None, typer.Option(help="Pair taps by shape, or by likeness on training images.")
+        str | None,
+        typer.Option(
+            help="Pair taps by shape, or by likeness on training images.", rich_help_panel=JOINING
+        ),
     ] = None,
     direction: Annotated[
-        str | None, typer.Option(help="Of cross-skip: both, forward or backward.")
+        str | None,
+        typer.Option(help="Of cross-skip: both, forward or backward.", rich_help_panel=JOINING),
     ] = None,
     via: Annotated[
-        str | None, typer.Option(help="Of a cascade: map, features or probabilities.")
+        str | None,
+        typer.Option(help="Of a cascade: map, features or probabilities.", rich_help_panel=JOINING),
     ] = None,
-    into: Annotated[str | None, typer.Option(help="The tap that a cascade arrives at.")] = None,
+    into: Annotated[
+        str | None, typer.Option(help="The tap that a cascade arrives at.", rich_help_panel=JOINING)
+    ] = None,
     join: Annotated[
-        str | None, typer.Option(help="Of a cascade: replace, add, gate or concat.")
+        str | None,
+        typer.Option(help="Of a cascade: replace, add, gate or concat.", rich_help_panel=JOINING),
     ] = None,
     filters: Annotated[
-        str | None, typer.Option(help="Fixed kernels, e.g. gaussian, sobel, gabor, random.")
+        str | None,
+        typer.Option(
+            help="Fixed kernels, e.g. gaussian, sobel, gabor, random.", rich_help_panel=JOINING
+        ),
     ] = None,
-    learn_filters: Annotated[bool, typer.Option(help="Train the kernels too.")] = False,
+    learn_filters: Annotated[
+        bool, typer.Option(help="Train the kernels too.", rich_help_panel=JOINING)
+    ] = False,
     random_front: Annotated[
-        bool, typer.Option("--random-front", help="Also stitch to an untrained front.")
+        bool,
+        typer.Option(
+            "--random-front", help="Also stitch to an untrained front.", rich_help_panel=JOINING
+        ),
     ] = False,
     balance: Annotated[
-        str, typer.Option(help="Of several tasks: constant, uncertainty or gradnorm.")
+        str,
+        typer.Option(
+            help="Of several tasks: constant, uncertainty or gradnorm.", rich_help_panel=JOINING
+        ),
     ] = "constant",
     task_weights: Annotated[
-        str | None, typer.Option(help="By label column, e.g. fine=1,coarse=0.5.")
+        str | None,
+        typer.Option(help="By label column, e.g. fine=1,coarse=0.5.", rich_help_panel=JOINING),
     ] = None,
     epochs: Annotated[int, typer.Option()] = 10,
     batch_size: said.BatchSize = None,
@@ -109,9 +167,14 @@ def fit(
     ] = False,
     logger: Annotated[
         list[str] | None,
-        typer.Option(help="csv, tensorboard or MODULE:CLASS; several: each is told."),
+        typer.Option(
+            help="csv, tensorboard or MODULE:CLASS; several: each is told.",
+            rich_help_panel=said.TRAINING,
+        ),
     ] = None,
-    strict: Annotated[bool, typer.Option(help="Stop at a broken image.")] = False,
+    strict: Annotated[
+        bool, typer.Option(help="Stop at a broken image.", rich_help_panel=said.IMAGES)
+    ] = False,
     stream: said.Stream = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a run that lies there.")] = False,
     json: said.AsJson = False,

@@ -10,10 +10,12 @@ from typing import Any
 
 import convgraft
 from convgraft.cache import DTYPES, Cache, default_cache
-from convgraft.compose import check, open_network, open_sources, source_seed
+from convgraft.cli.opening import opened
+from convgraft.compose import check
 from convgraft.data import ImageSet, Split, augmentation, open_images, split_images
 from convgraft.errors import UsageError, near_miss
 from convgraft.match.matching import LEAST_IMAGES
+from convgraft.opening import open_network, open_sources, source_seed
 from convgraft.plan import Plan, read_plan
 from convgraft.sources import Source
 from convgraft.strategies import Ingredients, StrategyOptions, source_names
@@ -56,7 +58,11 @@ def open_data(
 ) -> tuple[ImageSet, Split]:
     """The images, streamed if asked for or if they are such, and their split."""
     check_augmentation(augment)
-    images = open_images(data, target=targets or None, label_map=label_map)
+    images = opened(
+        lambda report: open_images(
+            data, target=targets or None, label_map=label_map, on_progress=report
+        )
+    )
     images = replace(images, streams=stream or images.streams)
     return images, split_images(images, seed=seed, limit=limit)
 

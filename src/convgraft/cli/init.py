@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,11 @@ import typer
 
 from convgraft.cli import options as said
 from convgraft.cli.console import print_json, progress, say
+
+NETWORKS = """where A and B are networks, ARCH[@WEIGHTS] each, for example
+  torchvision/resnet18@DEFAULT   with weights that the library downloads
+  timm/resnet18@w.safetensors    with those of a file
+  cifar_resnet20                 built in, from scratch"""
 
 
 def init(
@@ -28,15 +34,16 @@ def init(
     """
     from convgraft.cli.init_look import look_at
     from convgraft.cli.init_words import remarks, study_text
-    from convgraft.compose import open_network
+    from convgraft.cli.opening import opened
     from convgraft.data import open_images
     from convgraft.errors import UsageError
     from convgraft.export import write_text
+    from convgraft.opening import open_network
     from convgraft.studies.study_file import study_from_yaml
 
     if out.exists() and not overwrite:
         raise UsageError(f'"{out}" is there already', hint="--overwrite, or another --out")
-    images = open_images(data, target=target or None)
+    images = opened(lambda told: open_images(data, target=target or None, on_progress=told))
     sizes = [open_network(spec, seed=0, load=False).image_size for spec in models or []]
     with progress() as report:
         seen = look_at(images, report)
@@ -48,5 +55,10 @@ def init(
         return
     for line in remarks(seen):
         say(line)
-    needed = "" if models else " --models ARCH@WEIGHTS ARCH@WEIGHTS"
-    say(f"written to {out}; next: convgraft compare {out}{needed} --out studies/{out.stem}")
+    folder = Path("studies") / out.stem
+    start = f"convgraft compare {shlex.quote(str(out))}"
+    if models:
+        say(f"written to {out}; next: {start} --out {shlex.quote(str(folder))}")
+        return
+    say(f"written to {out}; next: {start} --models A B --out {shlex.quote(str(folder))}")
+    say(NETWORKS)

@@ -63,7 +63,7 @@ def study_text(
         f"# The shorter side of the pictures is {seen.median_side} pixels in the middle.",
         "# Larger costs more: time grows with the square. Networks for large pictures see more in",
         "# enlarged ones.",
-        f"image_size: {image_size(seen, own)}",
+        f"image_size: {image_size(seen, own)}{_other_size(seen, own)}",
         "arms:",
         "  - cross-skip  # the networks exchange what their blocks compute, and learn",
         "  - parallel    # side by side, their features concatenated, trained together",
@@ -94,16 +94,15 @@ def remarks(seen: Look) -> list[str]:
             f"classes are unequal, by {seen.imbalance:.0f} to 1: look at balanced accuracy, too"
         )
     if seen.parts[2] < TINY_TEST:
-        told.append(
-            f"{seen.parts[2]} test images tell differences below some points apart by luck alone"
-        )
+        told.append(f"only {seen.parts[2]} test images: differences of a few points may be chance")
     if seen.broken:
         names = ", ".join(map(shown_name, seen.broken[:NAMED]))
-        told.append(f"no images, and left out: {len(seen.broken)} of those looked at: {names}")
+        told.append(f"broken, and left out: {len(seen.broken)} of those looked at: {names}")
     if seen.copies:
         told.append(f"copies of other images, byte for byte: {seen.copies}")
     if seen.conflicts:
-        told.append(f"in several classes: {len(seen.conflicts)}, the first is {seen.conflicts[0]}")
+        places = ", ".join(shown_name(image) for _, image in seen.conflicts[0].places[:NAMED])
+        told.append(f"the same picture in several classes: {len(seen.conflicts)}, first {places}")
     return told
 
 
@@ -116,6 +115,13 @@ def _models(models: Sequence[str]) -> list[str]:
     names = source_names(len(models))
     named = (f"{name}: {json.dumps(spec)}" for name, spec in zip(names, models, strict=True))
     return [f"models: {{{', '.join(named)}}}"]
+
+
+def _other_size(seen: Look, own: Sequence[int]) -> str:
+    """What networks for large pictures would rather have, where the networks are not known yet."""
+    larger = image_size(seen, [SIDES[-1]])
+    chosen = image_size(seen, own)
+    return f"  # {larger} for networks of ImageNet" if not own and larger > chosen else ""
 
 
 def _seeds(seen: Look) -> list[str]:

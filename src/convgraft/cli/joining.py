@@ -20,11 +20,12 @@ MEETING_SECONDS = 300.0
 SECONDS = 1800.0  # that a rank waits for another one before it gives up
 
 
-def join(place: Mapping[str, str]) -> None:
+def join(place: Mapping[str, str], *, sharded: bool = False) -> None:
     """Meet the other ranks; from then on `current_group` knows of them.
 
     Args:
         place: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT.
+        sharded: whether what they train is spread over them.
 
     Raises RunError where they do not come together.
     """
@@ -60,7 +61,8 @@ def join(place: Mapping[str, str]) -> None:
             hint=f"whether all were started and reach that place; {INTERFACE} names a network",
         ) from error
     local = int(place.get("LOCAL_RANK") or 0), int(place.get("LOCAL_WORLD_SIZE") or 1)
-    enter_group(Group(rank, world, *local, store=PrefixStore("told", store)))
+    told = PrefixStore("told", store)
+    enter_group(Group(rank, world, *local, store=told, sharded=sharded))
 
 
 def _seconds() -> float:

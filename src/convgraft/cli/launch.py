@@ -17,7 +17,8 @@ import typer
 
 from convgraft.errors import UsageError
 
-STRATEGIES = ("auto", "ddp", "fsdp")
+FSDP = "fsdp"
+STRATEGIES = ("auto", "ddp", FSDP)
 TIMEOUT = "CONVGRAFT_RANK_TIMEOUT"
 GIVEN: ContextVar[tuple[str, ...]] = ContextVar("given", default=())
 
@@ -45,12 +46,6 @@ class Launch:
         if self.strategy not in STRATEGIES:
             raise UsageError(
                 f'there is no strategy "{self.strategy}"', expected=", ".join(STRATEGIES)
-            )
-        if self.strategy == "fsdp":
-            raise UsageError(
-                "weights are not spread over ranks here: a composite fits on one device",
-                found="--strategy-dist fsdp",
-                hint="--strategy-dist ddp",
             )
 
     @property
@@ -92,7 +87,7 @@ def begin(asked: Launch) -> None:
     if place is not None:
         from convgraft.cli.joining import join
 
-        join(place)
+        join(place, sharded=asked.strategy == FSDP)
     elif asked.devices * asked.num_nodes > 1:
         from convgraft.cli.starting import start
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from convgraft.cli.console import say
+from convgraft.cli.console import progress, say
 from convgraft.data import (
     ImageSet,
     Leak,
@@ -71,7 +71,9 @@ def leak_notes(leaks: Leaks, cells: int) -> list[str]:
 
 def tell_copies(images: ImageSet, split: Split) -> None:
     """Say which pictures lie in several parts of a split, and which in several classes."""
-    known = image_digests(images, [*split.train, *split.val, *split.test])
+    with progress() as report:
+        told = partial(report, "copies among images")
+        known = image_digests(images, [*split.train, *split.val, *split.test], told)
     if leaks := leak_words(find_leaks(images, split, known=known)):
         say(leaks)
     if conflicts := conflict_words(find_conflicts(images, known)):

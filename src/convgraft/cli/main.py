@@ -5,11 +5,13 @@ Exit codes: 0 done, 1 failed, 2 wrong use.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 
@@ -17,6 +19,7 @@ from convgraft import __version__
 from convgraft.cli import (
     cache,
     compare,
+    completion,
     demo,
     doctor,
     ensemble,
@@ -46,37 +49,53 @@ from convgraft.errors import ConvgraftError
 
 app = typer.Typer(
     name="convgraft",
-    help="Combine CNN image classifiers into one better network.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
-app.command("init")(init.init)
-app.command("taps")(taps.taps)
-app.command("explain")(explain.explain)
-app.command("match")(match.match)
-app.command("fit")(fit.fit)
-app.command("ensemble")(ensemble.ensemble)
-app.command("evaluate")(evaluate.evaluate)
-app.command("predict")(predict.predict)
-app.command("report")(report.report)
-app.command("profile")(profile.profile)
-app.command("optimize")(optimize.optimize)
-app.command("export")(export.export)
-app.command("serve")(serve.serve)
-app.command("push")(hub.push)
-app.command("pull")(hub.pull)
-app.command("search")(search.search)
-app.command("study")(study.study)
-app.command("compare")(compare.compare)
-app.command("fewshot")(fewshot.fewshot)
-app.command("reproduce")(reproduce.reproduce)
-app.add_typer(cache.app, name="cache")
+PANELS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
+    "First steps": {
+        "demo": demo.demo,
+        "doctor": doctor.doctor,
+        "init": init.init,
+    },
+    "Combine": {
+        "fit": fit.fit,
+        "ensemble": ensemble.ensemble,
+        "search": search.search,
+    },
+    "Look into": {
+        "taps": taps.taps,
+        "explain": explain.explain,
+        "match": match.match,
+        "profile": profile.profile,
+        "report": report.report,
+    },
+    "Use": {
+        "predict": predict.predict,
+        "evaluate": evaluate.evaluate,
+        "export": export.export,
+        "serve": serve.serve,
+        "optimize": optimize.optimize,
+        "push": hub.push,
+        "pull": hub.pull,
+    },
+    "Compare": {
+        "compare": compare.compare,
+        "study": study.study,
+        "fewshot": fewshot.fewshot,
+        "reproduce": reproduce.reproduce,
+    },
+}
+for _panel, _commands in PANELS.items():
+    for _name, _command in _commands.items():
+        app.command(_name, rich_help_panel=_panel)(_command)
+app.add_typer(cache.app, name="cache", rich_help_panel="Use")
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
+GOES_ON = [[name] for name in ("demo", "fit", "compare", "study", "search", "reproduce", "predict")]
+AGAIN = "; the same command goes on from there"
 MANY_VALUED = ("--models", "--target", "--limits", "--only", "--vote", "--logger")
 MANY_VALUED_IN = {  # options that take one value, or none, in other commands
     "study": ("--epochs",),
@@ -97,12 +116,19 @@ def _root(
         False, "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
     ),
 ) -> None:
-    """Combine CNN image classifiers into one better network."""
+    """Combine CNN image classifiers into one better network.
+
+    Begin with convgraft demo, which needs no data and no network. Then
+    convgraft init PICTURES/ looks at your own and writes a study for them.
+    convgraft COMMAND --help has an example.
+    """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors become one clear message and an exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if completion.is_asked():
+        completion.spread_line(os.environ, spread_values)
     try:
         with typed(given), launch.given(given), _sigterm_stops():
             _run(with_ray(spread_values(given)))
@@ -114,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
             raise
         if not rank_words.is_silent():
-            _complain("stopped")
+            _complain("stopped" + AGAIN * (given[:1] in GOES_ON))
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)

@@ -8,12 +8,16 @@ from typing import Annotated
 import typer
 
 from convgraft.cli import options as said
+from convgraft.cli.completion import networks as known
 from convgraft.cli.console import print_json, progress, say
 
 
 def match(
     networks: Annotated[
-        list[str], typer.Argument(metavar="A B", help="ARCH\\[@WEIGHTS] each, or a run's folder.")
+        list[str],
+        typer.Argument(
+            metavar="A B", help="ARCH\\[@WEIGHTS] each, or a run's folder.", autocompletion=known
+        ),
     ],
     data: Annotated[str, typer.Option(metavar="DATA", help="Class folders, Parquet, or digits.")],
     limit: Annotated[int, typer.Option(min=1, help="At most K training images.")] = 2000,

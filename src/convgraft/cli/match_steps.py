@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from convgraft.cli.fit_steps import open_models
+from convgraft.cli.match_pixels import match_pixels
+from convgraft.cli.opening import opened
 from convgraft.cli.own_classes import own_labels
-from convgraft.data import BrokenImage, ImageSet, load_pixels, open_images, split_images
+from convgraft.data import BrokenImage, ImageSet, open_images, split_images
 from convgraft.errors import UsageError
 from convgraft.match import Matching, match_taps
 from convgraft.match.likeness import Pairing, may_pair, pair_by_likeness
@@ -104,7 +106,8 @@ def open_inputs(asked: Asked) -> Inputs:
             if len(asked.networks) == 1
             else "one pair of networks after the other",
         )
-    images = open_images(asked.data, target=[asked.target] if asked.target else None)
+    target = [asked.target] if asked.target else None
+    images = opened(lambda told: open_images(asked.data, target=target, on_progress=told))
     chosen = _training_images(images, asked)
     given = open_models(asked.networks, asked.image_size, images, asked.seed)
     given = replace(given, options=StrategyOptions(taps=asked.taps))
@@ -162,16 +165,17 @@ def _shapes(taps: tuple[Tap, ...]) -> str:
 def find(inputs: Inputs, report: Report) -> Found | None:
     """One pass over the images, the pairs, and what the best stitches are predicted to cost.
 
-    Of several ranks each does its share of the pass; what comes after is for rank zero alone, and
-    the others get None.
+    Of several ranks each decodes and goes through its share; what comes after is for rank zero
+    alone, and the others get None.
     """
     group = current_group()
     asked, given = inputs.asked, inputs.given
-    pixels = load_pixels(
+    pixels = match_pixels(
         inputs.images,
         given.image_size,
-        indices=inputs.chosen,
-        on_progress=lambda done, total: report("read images", done, total),
+        inputs.chosen,
+        group,
+        lambda done, total: report("read images", done, total),
     )
     (first, left), (second, right) = given.sources.items()
     matching = match_taps(

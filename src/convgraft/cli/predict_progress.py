@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from convgraft.cli.console import progress_display
+
 
 @contextmanager
 def image_progress(
@@ -19,28 +21,8 @@ def image_progress(
             nobody knows, and then there is no estimate.
         done: by an earlier process; those do not count for the speed.
     """
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = [
-        TextColumn("predict"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    ]
-    with Progress(*columns, console=console, disable=not console.is_terminal) as display:
-        total = count() if console.is_terminal else None
+    with progress_display("speed") as display:
+        total = None if display.disable else count()
         task = display.add_task("predict", total=total, completed=done, speed="")
 
         def report(images: int) -> None:

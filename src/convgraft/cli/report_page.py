@@ -15,12 +15,13 @@ from convgraft.cli.recorded_command import recorded_calls
 from convgraft.cli.report_pictures import Pictures
 from convgraft.cli.report_predictions import examined_run, examined_study
 from convgraft.cli.report_steps import hashes, versions
-from convgraft.compose import Composite, compose, open_sources
+from convgraft.compose import Composite, compose
 from convgraft.durable.lines import Line, read_config, read_lines
 from convgraft.errors import ArtifactError, ConvgraftError
 from convgraft.export import METRICS, SPLIT, WEIGHTS, load
 from convgraft.export.artifact import PLAN
 from convgraft.export.checksums import check_files
+from convgraft.opening import open_sources
 from convgraft.plan import parse_plan
 from convgraft.report import frozen_sources
 from convgraft.report.fusion_map import fusion_map

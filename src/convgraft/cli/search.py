@@ -15,9 +15,7 @@ from convgraft.cli.recorded_command import record_command
 
 def search(
     data: Annotated[str, typer.Argument(metavar="DATA", help="Class folders, Parquet, or digits.")],
-    models: Annotated[
-        list[str], typer.Option(metavar="SOURCE SOURCE ...", help="ARCH\\[@WEIGHTS] each.")
-    ],
+    models: Annotated[list[str], said.MODELS],
     out: Annotated[Path, typer.Option(help="Folder for the search.")],
     image_size: Annotated[
         int | None,
@@ -40,6 +38,7 @@ def search(
     workers: Annotated[int, typer.Option(min=0, help="Processes that augment images.")] = 0,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, gpu or mps.")] = "auto",
     strict: Annotated[bool, typer.Option(help="Stop at a broken image.")] = False,
+    stream: said.Stream = False,
     jobs: said.Jobs = None,
     ray: said.OnRay = None,
     cpus_per_arm: said.CpusPerArm = None,
@@ -69,14 +68,15 @@ def search(
     options = FitOptions(batch_size=batch_size, seed=seed, workers=workers, accelerator=accelerator)
     ceiling = Ceiling(search_steps.read_macs(max_macs), search_steps.read_latency(max_latency))
     rules = Rules(search_steps.read_minutes(minutes), ceiling, trials, options)
-    setting = search_steps.open_setting(data, models, image_size, target, limit, rules, strict)
+    asked = (data, models, image_size, target, limit, rules, strict, stream)
+    setting = search_steps.open_setting(*asked)
     store = search_steps.claim(out, setting)
     record_command(out)
     if store.lines:
         say(f"going on with the {len(store.lines)} trials in {out}")
     if store.chosen:
         say("its point is chosen, and the test part may have been read: nothing more is trained")
-    told = (data, models, image_size, target, limit, rules, strict, setting.images.fingerprint)
+    told = (*asked, setting.images.fingerprint)
     with working(spreading, accelerator) as others, progress() as report:
         batches = Batches(others, partial(open_bench, *told)) if others else None
         found = search_steps.find_best(setting, store, report, batches)

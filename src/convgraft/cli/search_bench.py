@@ -17,10 +17,11 @@ def open_bench(
     limit: int | None,
     rules: Rules,
     strict: bool,
+    stream: bool,
     fingerprint: str,
 ) -> Bench:
     """Images, split and networks; raises DataError where these are other images."""
-    setting = open_setting(data, models, image_size, target, limit, rules, strict)
+    setting = open_setting(data, models, image_size, target, limit, rules, strict, stream)
     if setting.images.fingerprint != fingerprint:
         raise DataError(
             f'the images at "{data}" are not the same on all machines',

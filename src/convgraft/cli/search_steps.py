@@ -12,9 +12,10 @@ from typing import Any
 
 from convgraft.cli import fit_steps, pipeline
 from convgraft.cli.fit_checks import check_data
+from convgraft.cli.opening import opened
 from convgraft.cli.run_folder import STATE
 from convgraft.cli.run_folder import claim as claim_run
-from convgraft.data import ImageSet, Split, open_images, split_images
+from convgraft.data import ImageSet, Split, split_images
 from convgraft.durable.on_disk import copy_folder
 from convgraft.errors import UsageError
 from convgraft.export import METRICS, load, save, write_card, write_json, write_text
@@ -24,6 +25,7 @@ from convgraft.report.front import front_table
 from convgraft.report.front_figure import draw_front
 from convgraft.strategies import Ingredients
 from convgraft.studies import Arm, Design, Trained, build_arm
+from convgraft.studies.opening import DataPlace
 from convgraft.studies.search import (
     Batches,
     Candidate,
@@ -138,12 +140,14 @@ def open_setting(
     limit: int | None,
     rules: Rules,
     strict: bool,
+    stream: bool = False,
 ) -> Setting:
     """Images, split and networks, opened and checked.
 
     Networks made for smaller images than the search's get them at their own size.
     """
-    images = open_images(data, target=[target] if target else None)
+    place = DataPlace(data, (target,) if target else (), stream=stream)
+    images = opened(place.open)
     seed = rules.options.seed
     split = split_images(images, seed=seed, limit=limit)
     given = fit_steps.open_models(models, image_size, images, seed)

@@ -9,12 +9,15 @@ from typing import Annotated
 import typer
 
 from convgraft.cli import options as said
+from convgraft.cli.completion import STUDIES, one_of
 
 NAME_HELP = "strategies, fixed-filters, directions, matching, ladder, co-learning or stitches."
 
 
 def study(
-    name: Annotated[str, typer.Argument(metavar="NAME", help=NAME_HELP)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help=NAME_HELP, autocompletion=one_of(STUDIES))
+    ],
     data: Annotated[str, typer.Argument(metavar="DATA", help=said.DATA_HELP)],
     models: Annotated[list[str], said.MODELS],
     out: Annotated[Path, typer.Option(help="Folder for the study.")],
@@ -41,6 +44,7 @@ def study(
     accelerator: said.Accelerator = None,
     precision: said.Precision = None,
     strict: said.Strict = False,
+    stream: said.Stream = False,
     jobs: said.Jobs = None,
     ray: said.OnRay = None,
     cpus_per_arm: said.CpusPerArm = None,
@@ -64,6 +68,7 @@ def study(
     """
     from convgraft.cli import fit_steps, study_steps, study_work
     from convgraft.cli.jobs import read_spreading
+    from convgraft.cli.opening import opened
     from convgraft.studies import find_study
     from convgraft.studies.opening import DataPlace
 
@@ -76,10 +81,10 @@ def study(
         "views": views, "patience": patience, "workers": workers, "accelerator": accelerator,
         "precision": precision,
     })  # fmt: skip
-    place = DataPlace(data, tuple(target or ()), label_map)
+    place = DataPlace(data, tuple(target or ()), label_map, stream)
     setting = study_steps.Setting(
         study=chosen,
-        images=place.open(),
+        images=opened(place.open),
         models=models,
         image_size=image_size,
         options=study_steps.fit_options(options),

@@ -6,12 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
+from convgraft.cli.completion import networks
 from convgraft.cli.console import print_json, print_table
 
 
 def taps(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="ARCH\\[@WEIGHTS], or a run's folder.")
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="ARCH\\[@WEIGHTS], or a run's folder.",
+            autocompletion=networks,
+        ),
     ],
     image_size: Annotated[
         int | None, typer.Option(min=1, help="Side in pixels; the network's own by default.")
@@ -25,8 +31,8 @@ def taps(
 
     Example: convgraft taps torchvision/squeezenet1_1 --image-size 100 --select kind:block
     """
-    from convgraft.compose import open_network
     from convgraft.errors import UsageError
+    from convgraft.opening import open_network
     from convgraft.sources import parse_selection, tap_places
 
     selection = parse_selection(select) if select else None

@@ -49,17 +49,14 @@ class Checked:
         return replace(self.plan, sources=tuple(map(self._complete, self.plan.sources)))
 
     def _complete(self, ref: SourceRef) -> SourceRef:
-        opened = self.sources[ref.name]
-        own, nested = opened.preprocessing, opened.nested
-        return SourceRef(
-            ref.name,
-            ref.network,
-            opened.classes,
-            own.mean,
-            own.std,
-            own.size,
-            nested if isinstance(nested, Plan) else None,
-        )
+        return replace(source_ref(ref.name, self.sources[ref.name]), network=ref.network)
+
+
+def source_ref(name: str, opened: Source) -> SourceRef:
+    """An opened source as a plan names it, with everything needed to make it again."""
+    own = opened.preprocessing
+    nested = opened.nested if isinstance(opened.nested, Plan) else None
+    return SourceRef(name, opened.spec, opened.classes, own.mean, own.std, own.size, nested)
 
 
 def check(plan: Plan, sources: Mapping[str, Source], *, name: str = "the plan") -> Checked:
@@ -120,15 +117,8 @@ def _survey_all(
         try:
             surveys[ref.name] = sources[ref.name].survey(plan.image_size)
         except SourceError as error:
-            problems.append(
-                Problem(
-                    f"sources.{ref.name} ({ref.network})",
-                    error.what,
-                    error.expected,
-                    error.found,
-                    _enough(sources[ref.name], plan),
-                )
-            )
+            problem = Problem.at(f"sources.{ref.name} ({ref.network})", error)
+            problems.append(replace(problem, hint=_enough(sources[ref.name], plan)))
     return surveys, problems
 
 

@@ -13,11 +13,10 @@ from convgraft.compose.link import build_modules, link_graph
 from convgraft.compose.prune import prune_modules
 from convgraft.compose.resolve import Resolved, resolve
 from convgraft.compose.share import share_prefixes
-from convgraft.errors import ConvgraftError, PlanError, Problem, SourceError
-from convgraft.plan import Plan, SourceRef
-from convgraft.sources import Source, source
-
-RUN_PREFIX = "run:"
+from convgraft.errors import PlanError, Problem
+from convgraft.plan import Plan
+from convgraft.sources import Source
+from convgraft.sources.capture import same_code
 
 
 class Composite(fx.GraphModule):
@@ -55,7 +54,7 @@ class Composite(fx.GraphModule):
 
     def _install_modes(self, root: nn.Module) -> None:
         """Where training runs another graph, `forward` chooses by `self.training`."""
-        if _code(self.train_graph) == _code(self.graph):
+        if same_code(self.train_graph, self.graph):
             return
         cls: Any = type(self)
         cls._forward_train = type(fx.GraphModule(root, self.train_graph)).forward
@@ -112,10 +111,6 @@ def _forward_by_mode(self: Any, image: Tensor) -> dict[str, Tensor]:
     return self._forward_train(image) if self.training else self._forward_eval(image)
 
 
-def _code(graph: fx.Graph) -> str:
-    return graph.python_code("self").src
-
-
 def _root(children: Mapping[str, nn.Module]) -> nn.Module:
     root = nn.Module()
     for name, child in children.items():
@@ -135,20 +130,19 @@ def _link_modes(resolved: Resolved, root: nn.Module, held: frozenset[str]) -> di
     return graphs
 
 
-def compose(plan: Plan, sources: Mapping[str, Source] | None = None, *, seed: int = 0) -> Composite:
+def compose(plan: Plan, sources: Mapping[str, Source], *, seed: int = 0) -> Composite:
     """Compile a plan: check, resolve, link, prune.
 
     Args:
         plan: what to combine and how; its learned heads know their number of classes.
-        sources: opened sources by name; opened from the plan's specs when not given.
+        sources: opened sources by name.
         seed: of the weights of adapters, joins and heads.
 
     Raises PlanError with every problem of the plan, before a weight is loaded.
     """
-    opened = dict(sources) if sources is not None else open_sources(plan)
-    resolved = resolve(check(plan, opened))
-    graphs = {mode: link_graph(resolved, dict.fromkeys(opened, mode)) for mode in (False, True)}
-    _refuse_absent(opened, graphs[False])
+    resolved = resolve(check(plan, sources))
+    graphs = {mode: link_graph(resolved, dict.fromkeys(sources, mode)) for mode in (False, True)}
+    _refuse_absent(sources, graphs[False])
     root = build_modules(resolved, seed)
     prune_modules(root, graphs.values())
     for graph in graphs.values():
@@ -183,56 +177,3 @@ def _refuse_absent(sources: Mapping[str, Source], graph: fx.Graph) -> None:
     ]
     if problems:
         raise PlanError(problems)
-
-
-def open_sources(
-    plan: Plan, *, seed: int = 0, bare: bool = False, trust_python: bool = False
-) -> dict[str, Source]:
-    """Open every source of a plan, weights checked and not loaded; all failures in one PlanError.
-
-    `bare` leaves out the weights that the plan names, for a caller who brings others.
-    `trust_python` lets runs among the sources import `python:` sources of theirs.
-    """
-    opened: dict[str, Source] = {}
-    problems: list[Problem] = []
-    for number, ref in enumerate(plan.sources):
-        try:
-            opened[ref.name] = open_source(
-                ref, seed=source_seed(seed, number), bare=bare, trust_python=trust_python
-            )
-        except ConvgraftError as error:
-            where = f"sources.{ref.name}"
-            problems.append(Problem(where, error.what, error.expected, error.found, error.hint))
-    if problems:
-        raise PlanError(problems)
-    return opened
-
-
-def source_seed(seed: int, number: int) -> int:
-    """A seed of its own for each source, so that two random ones are two networks."""
-    return 1000 * seed + number
-
-
-def open_source(
-    ref: SourceRef, *, seed: int = 0, bare: bool = False, trust_python: bool = False
-) -> Source:
-    """The source that a plan names, with the preprocessing that the plan gives it.
-
-    A run whose plan is known and whose weights are left out is built without its folder; without
-    its plan a name stands for a network, never for a folder.
-    """
-    from convgraft.compose.nested import open_network, open_plan  # they compose in their turn
-
-    if bare and ref.plan is not None:
-        return open_plan(ref.plan, ref.network, trust_python=trust_python)
-    said: dict[str, Any] = {"classes": ref.classes, "mean": ref.mean, "std": ref.std}
-    said |= {"size": ref.size, "seed": seed, "load": False, "bare": bare}
-    if bare and not ref.network.strip().startswith(RUN_PREFIX):
-        return source(ref.network, **said)
-    opened = open_network(ref.network, **said, trust_python=trust_python)
-    if ref.plan is not None and opened.nested != ref.plan:
-        raise SourceError(
-            f'"{ref.network}" is not the run that the plan was written for',
-            hint="leave its nested plan out, to take the run as it is now",
-        )
-    return opened

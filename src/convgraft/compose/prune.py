@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from torch import fx, nn
 
 from convgraft.sources.dry_run import needed
+from convgraft.sources.paths import prefixes
 
 
 def prune_graph(graph: fx.Graph) -> int:
@@ -21,16 +22,11 @@ def prune_graph(graph: fx.Graph) -> int:
 def prune_modules(root: nn.Module, graphs: Iterable[fx.Graph]) -> None:
     """Remove the modules and weights that no node of `graphs` uses."""
     used = {str(n.target) for g in graphs for n in g.nodes if n.op in ("call_module", "get_attr")}
-    around = {prefix for target in used for prefix in _prefixes(target)}
+    around = {prefix for target in used for prefix in prefixes(target)}
     places = [path for path, _ in root.named_modules() if path]
     places += [path for path, _ in [*root.named_parameters(), *root.named_buffers()]]
     for path in places[::-1]:
-        if path in around or any(prefix in used for prefix in _prefixes(path)):
+        if path in around or any(prefix in used for prefix in prefixes(path)):
             continue
         parent, _, name = path.rpartition(".")
         delattr(root.get_submodule(parent), name)
-
-
-def _prefixes(path: str) -> list[str]:
-    parts = path.split(".")
-    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]

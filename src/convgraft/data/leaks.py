@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from convgraft.data.imageset import PARTS, ImageSet
 from convgraft.data.split import Split
 
 TOLD = 100  # images between two words of progress
+RUNS = 64  # shards or row groups that are looked at beforehand
 NAMED = 3  # leaks that are told by name where there are more
 
 
@@ -74,7 +76,10 @@ def image_digests(
         on_progress: called now and then with how many images of how many were read.
     """
     found: dict[int, str] = {}
-    for number, index in enumerate(sorted(indices), 1):
+    chosen = sorted(indices)
+    next_of = _fetching(images, chosen)
+    for number, index in enumerate(chosen, 1):
+        next_of(number - 1)
         if on_progress and (number % TOLD == 0 or number == len(indices)):
             on_progress(number, len(indices))
         try:
@@ -85,6 +90,21 @@ def image_digests(
             data = raw if isinstance(raw, bytes) else raw.tobytes()
             found[index] = hashlib.sha256(data).hexdigest()
     return found
+
+
+def _fetching(images: ImageSet, chosen: Sequence[int]) -> Callable[[int], None]:
+    """Called with the place of each image: what lies far away comes before it is read."""
+    if images.layout is None or images.layout.fetch is None:
+        return lambda place: None
+    fetch, runs = images.layout.fetch, images.layout.run_of(chosen).tolist()
+    order = list(dict.fromkeys(runs))
+
+    def at(place: int) -> None:
+        if place == 0 or runs[place] != runs[place - 1]:
+            number = bisect_left(order, runs[place])
+            fetch(order[number : number + 1], order[number + 1 : number + RUNS])
+
+    return at
 
 
 def leak_words(leaks: Sequence[Leak]) -> str:

@@ -10,6 +10,7 @@ from convgraft.data.braces import has_braces
 from convgraft.data.columns import OWN_COLUMN
 from convgraft.data.dataset_rows import OBJECT, PREFIX, load_dataset_folder, open_dataset
 from convgraft.data.digits import open_digits
+from convgraft.data.each_file import Progress
 from convgraft.data.folder import open_folder
 from convgraft.data.imageset import ImageSet, with_columns
 from convgraft.data.label_map import read_label_map
@@ -35,6 +36,7 @@ def open_images(
     *,
     target: str | Sequence[str] | None = None,
     label_map: str | Path | None = None,
+    on_progress: Progress | None = None,
 ) -> ImageSet:
     """The image set at a location, with its labels; no image is decoded.
 
@@ -48,6 +50,8 @@ def open_images(
             columns of any name; class folders and digits have one, `label`.
         label_map: a YAML file that derives further columns from the classes of the main one, as
             in `kind: {car: vehicle, cat: animal}`; they follow those of `target`.
+        on_progress: called with (what, done, total) where many files are read first: shards, and
+            what lies at a URL. Ctrl-C then keeps what was read of shards for the next time.
 
     With several columns, from `target` or from `label_map`, labels may be missing; with one alone
     that is an error.
@@ -67,7 +71,7 @@ def open_images(
     asked = _asked(name, target)
     gaps = len(asked) > 1 or label_map is not None
     if isinstance(found, str | Path):
-        images = _open(found, asked, gaps=gaps)
+        images = _open(found, asked, gaps, on_progress)
     else:
         images = open_dataset(name, found, asked, gaps=gaps)
     return images if label_map is None else with_columns(images, read_label_map(label_map, images))
@@ -85,22 +89,24 @@ def _asked(location: str, target: str | Sequence[str] | None) -> tuple[str, ...]
     return asked
 
 
-def _open(location: str | Path, asked: Sequence[str], *, gaps: bool) -> ImageSet:
+def _open(
+    location: str | Path, asked: Sequence[str], gaps: bool, on_progress: Progress | None
+) -> ImageSet:
     typed = str(location)
     if isinstance(location, str) and is_url(typed) and (path := as_path(typed)) is None:
-        return _open_files(typed, remote_files(typed), asked, gaps=gaps)
+        return _open_files(typed, remote_files(typed), asked, gaps, on_progress)
     path = (is_url(typed) and as_path(typed)) or Path(location).expanduser()
     if typed == "digits" and (isinstance(location, str) or not path.exists()):
         _check_own_column(typed, asked, "the digits have one label each")
         return open_digits(typed)
     if has_braces(typed) and not path.exists():
-        return _open_files(typed, pattern_files(str(path)), asked, gaps=gaps)
+        return _open_files(typed, pattern_files(str(path)), asked, gaps, on_progress)
     _check_exists(typed, path)
     files = parquet_files(typed, path)
     if files:
-        return open_parquet(typed, files, asked, gaps=gaps)
+        return open_parquet(typed, files, asked, gaps=gaps, on_progress=on_progress)
     if shards := local_files(typed, path):
-        return open_shards(typed, shards, asked, gaps=gaps)
+        return open_shards(typed, shards, asked, gaps=gaps, on_progress=on_progress)
     if not path.is_dir():
         raise _not_a_set(typed, path)
     _check_own_column(typed, asked, "in a folder the class folders are the labels")
@@ -108,11 +114,16 @@ def _open(location: str | Path, asked: Sequence[str], *, gaps: bool) -> ImageSet
 
 
 def _open_files(
-    location: str, files: Sequence[Near], asked: Sequence[str], *, gaps: bool
+    location: str,
+    files: Sequence[Near],
+    asked: Sequence[str],
+    gaps: bool,
+    on_progress: Progress | None,
 ) -> ImageSet:
     """Files that are all of one kind, by that kind."""
-    parquet = files[0].path.suffix.lower() == PARQUET
-    return (open_parquet if parquet else open_shards)(location, files, asked, gaps=gaps)
+    if files[0].path.suffix.lower() == PARQUET:
+        return open_parquet(location, files, asked, gaps=gaps, on_progress=on_progress)
+    return open_shards(location, files, asked, gaps=gaps, on_progress=on_progress)
 
 
 def _check_own_column(location: str, asked: Sequence[str], why: str) -> None:
@@ -137,7 +148,8 @@ def _check_exists(location: str, path: Path) -> None:
         f"{location} does not exist",
         expected=FORMS,
         found=f"{missing.parent} has no {missing.name}",
-        hint=near_miss(missing.name, _names(missing.parent)),
+        hint=near_miss(missing.name, _names(missing.parent))
+        or "the word digits: 1,797 small pictures that come along",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,13 +30,26 @@ class Near:
     part: str | None = None
     remote: RemoteFile | None = None
 
-    def here(self) -> Path:
+    @property
+    def size(self) -> int | None:
+        """In bytes; None where a server does not say, or there is no such file."""
+        if self.remote is not None:
+            return self.remote.size
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return None
+
+    def here(self, told: Callable[[int], None] | None = None) -> Path:
         """The path, once the file is there; of a remote one that may take a download.
+
+        Args:
+            told: called with the bytes that have come so far.
 
         Raises:
             RunError: it cannot be had.
         """
-        return self.path if self.remote is None else self.remote.here()
+        return self.path if self.remote is None else self.remote.here(told)
 
     def stamp(self) -> str:
         """Text that changes when the file does; of a remote one what it was when it was opened."""

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convgraft.data.each_file import Progress
 from convgraft.data.imageset import (
     PART_NAMES,
     ImageSet,
@@ -20,7 +21,7 @@ from convgraft.data.imageset import (
 )
 from convgraft.data.layout import Layout
 from convgraft.data.near import Near
-from convgraft.data.parquet_file import ParquetFile, open_file
+from convgraft.data.parquet_file import ParquetFile, each_parquet, open_file
 from convgraft.data.parquet_labels import check_columns, choose_target, read_column
 from convgraft.data.parquet_rows import ParquetRows, row_groups
 from convgraft.data.parquet_stamps import ParquetStamps, stamps_known
@@ -54,7 +55,12 @@ def parquet_files(location: str, path: Path) -> tuple[Path, ...]:
 
 
 def open_parquet(
-    location: str, paths: Sequence[Path | Near], targets: Sequence[str] = (), *, gaps: bool = False
+    location: str,
+    paths: Sequence[Path | Near],
+    targets: Sequence[str] = (),
+    *,
+    gaps: bool = False,
+    on_progress: Progress | None = None,
 ) -> ImageSet:
     """The rows of all files, one after the other, as one image set.
 
@@ -63,23 +69,24 @@ def open_parquet(
         paths: the files, here or elsewhere.
         targets: the label columns asked for, the main one first; none: the only possible one.
         gaps: whether labels may be missing.
+        on_progress: called with (what, files read, files) where they lie elsewhere.
 
     Raises:
         DataError: a file is damaged or differs in its columns, the image or label column cannot
             be told, or a label is out of range or, without `gaps`, missing.
     """
     nears = [one if isinstance(one, Near) else Near(one.name, one) for one in paths]
-    files = tuple(map(open_file, nears))
+    files = tuple(each_parquet(nears, nears, open_file, "read footers", on_progress))
     _check_same_columns(location, files)
     schema = files[0].schema
     image = image_column(location, schema)
     target = choose_target(location, files, image, targets[0] if targets else None)
     check_columns(location, files, image, targets[1:])
-    main = read_column(location, files, target, gaps=gaps)
+    main = read_column(location, files, target, gaps=gaps, on_progress=on_progress)
     _check_rows(files, len(main.labels))
     check_two_classes(location, main.classes)
     ids = tuple(f"{f.path.name}#{row}" for f in files for row in range(f.metadata.num_rows))
-    sizes = [(file.path.name, file.near.here().stat().st_size) for file in files]
+    sizes = [(file.path.name, file.near.size or _size_here(file)) for file in files]
     rows = ParquetRows(files, image)
     images = ImageSet(
         location=location,
@@ -95,10 +102,17 @@ def open_parquet(
         layout=Layout(rows.lengths, rows.fetch),
         streams=any(near.remote for near in nears),
     )
-    others = [read_column(location, files, name, gaps=gaps) for name in targets[1:]]
+    others = [
+        read_column(location, files, name, gaps=gaps, on_progress=on_progress)
+        for name in targets[1:]
+    ]
     for column in others:
         check_two_classes(f"{location}: the column {column.name}", column.classes)
     return with_columns(images, others)
+
+
+def _size_here(file: ParquetFile) -> int:
+    return file.near.here().stat().st_size
 
 
 def _below(folder: Path) -> tuple[Path, ...]:

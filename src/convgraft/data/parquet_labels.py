@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convgraft.data.columns import MISSING, Column, check_some_label
+from convgraft.data.each_file import Progress
 from convgraft.data.imageset import frozen_labels
 from convgraft.data.parquet_values import present_values, whole_column
 from convgraft.errors import DataError, near_miss
@@ -101,7 +102,14 @@ def check_names(location: str, names: Sequence[str], image: str, asked: Sequence
             )
 
 
-def read_column(location: str, files: Sequence[ParquetFile], name: str, *, gaps: bool) -> Column:
+def read_column(
+    location: str,
+    files: Sequence[ParquetFile],
+    name: str,
+    *,
+    gaps: bool,
+    on_progress: Progress | None = None,
+) -> Column:
     """One label column; the image column is not read.
 
     Class names come from the ClassLabel feature; without one they are the distinct values, sorted.
@@ -110,12 +118,13 @@ def read_column(location: str, files: Sequence[ParquetFile], name: str, *, gaps:
         location, files: the set and its files.
         name: which column.
         gaps: whether labels may be missing: null, or -1 where a ClassLabel feature gives names.
+        on_progress: called with (what, files read, files) where they lie elsewhere.
 
     Raises:
         DataError: a label is missing without `gaps`, or all are; a label is out of range, or the
             column holds neither whole numbers nor strings.
     """
-    values = whole_column(location, files, name)
+    values = whole_column(location, files, name, on_progress)
     return column_of(location, name, values, class_names(location, files).get(name), gaps=gaps)
 
 

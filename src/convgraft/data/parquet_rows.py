@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convgraft.data.ahead import Ahead
 from convgraft.data.broken import BrokenImage
 from convgraft.data.file_bytes import file_bytes
 from convgraft.data.pages import Pages
@@ -43,6 +44,9 @@ class ParquetRows:
         self._groups = row_groups(files)
         self._firsts = np.array([group.first for group in self._groups], dtype=np.int64)
         self._pages = Pages(self._read)
+        place = {id(file): number for number, file in enumerate(files)}
+        self._files = [place[id(group.file)] for group in self._groups]
+        self._ahead = Ahead([file.near for file in files])
 
     @property
     def lengths(self) -> tuple[int, ...]:
@@ -50,8 +54,12 @@ class ParquetRows:
         return tuple(group.file.metadata.row_group(group.number).num_rows for group in self._groups)
 
     def fetch(self, now: Sequence[int], then: Sequence[int]) -> None:
-        """Keep the row groups with these numbers, which are read `now`; `then` is no matter."""
+        """Keep the row groups with these numbers, which are read `now`.
+
+        Of those that are read `then`, remote files begin to come.
+        """
         self._pages.hold(len(now))
+        self._ahead.bring([self._files[n] for n in now], [self._files[n] for n in then])
 
     def __call__(self, index: int) -> bytes:
         """The encoded bytes at `index`, counted over all files.

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convgraft.data.parquet_file import first_line
+from convgraft.data.each_file import Progress
+from convgraft.data.parquet_file import each_parquet, first_line, read_file
 from convgraft.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,25 +18,39 @@ if TYPE_CHECKING:
     from convgraft.data.parquet_file import ParquetFile
 
 
-def whole_column(location: str, files: Sequence[ParquetFile], column: str) -> ChunkedArray:
+def whole_column(
+    location: str,
+    files: Sequence[ParquetFile],
+    column: str,
+    on_progress: Progress | None = None,
+) -> ChunkedArray:
     """The values of a column, file after file; dictionaries become their values.
+
+    Args:
+        location, files: the set and its files.
+        column: which one.
+        on_progress: called with (what, files read, files) where they lie elsewhere.
 
     Raises:
         DataError: a file is damaged where the column should be.
     """
     import pyarrow as pa
-    from pyarrow import parquet
 
-    chunks: list[Any] = []
-    for file in files:
+    def read(file: ParquetFile) -> list[Any]:
         try:
-            with parquet.ParquetFile(file.near.here(), metadata=file.metadata) as opened:
-                values = opened.read(columns=[column]).column(column)
+            values = read_file(
+                file.near,
+                lambda opened: opened.read(columns=[column]).column(column),
+                file.metadata,
+            )
             values.validate(full=True)  # text may be no UTF-8, and a dictionary too short
-            chunks += _plain(values).chunks
+            return _plain(values).chunks
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             what = f"{location}: {column} of {file.path.name} cannot be read"
             raise DataError(what, found=first_line(error)) from error
+
+    found = each_parquet(files, [file.near for file in files], read, f"read {column}", on_progress)
+    chunks = [chunk for one in found for chunk in one]
     return pa.chunked_array(chunks, type=_value_type(files[0].schema.field(column).type))
 
 

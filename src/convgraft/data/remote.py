@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
 from convgraft.data.remote_copies import make_room, mark_used
-from convgraft.data.shard_index import shards_folder
 from convgraft.data.urls import opened, tried
+from convgraft.data.user_caches import shards_folder
 from convgraft.durable.on_disk import put_in_place
 from convgraft.errors import DataError, RunError
 
@@ -31,11 +33,13 @@ class RemoteFile:
     Attributes:
         size: in bytes; None where the server does not say.
         identity: text that changes when the file does, as far as the server tells.
+        in_parts: whether the server may give parts of it, and nothing says that it does not.
     """
 
     url: str
     size: int | None
     identity: str
+    in_parts: bool = False
 
     @property
     def name(self) -> str:
@@ -48,8 +52,16 @@ class RemoteFile:
         digest = hashlib.sha256(self.identity.encode("utf-8", "surrogateescape")).hexdigest()
         return shards_folder() / digest[:32] / self.name
 
-    def here(self) -> Path:
+    @property
+    def is_here(self) -> bool:
+        """Whether there is a copy; it is then the last used one."""
+        return mark_used(self.path)
+
+    def here(self, told: Callable[[int], None] | None = None) -> Path:
         """The path of the copy; downloads it where there is none. It may be evicted later.
+
+        Args:
+            told: called with the bytes that have come so far.
 
         Raises:
             RunError: it cannot be had, or does not fit.
@@ -61,24 +73,38 @@ class RemoteFile:
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.parent.with_suffix(".lock")):
                 if not mark_used(path):
-                    self._download(path)
+                    self._download(path, told)
         except OSError as error:
             raise RunError(f"{self.url} cannot be kept here", found=str(error)) from error
         return path
 
-    def _download(self, path: Path) -> None:
+    @contextmanager
+    def parts(self) -> Iterator[BinaryIO]:
+        """The file as it lies there: what is read of it is fetched, and no more.
+
+        Raises what the file system does; ValueError where a server gives no parts.
+        """
+        filesystem, place = opened(self.url)
+        known = {"size": self.size} if self.url.startswith("http") else {}
+        with filesystem.open(place, "rb", cache_type="none", **known) as file:
+            yield file
+
+    def _download(self, path: Path, told: Callable[[int], None] | None) -> None:
         make_room(self.url, self.size or 0)
         part = path.with_name(f".{uuid.uuid4().hex}.part")
         try:
-            tried(self.url, lambda: self._fetch(part))
+            tried(self.url, lambda: self._fetch(part, told))
             put_in_place(part, path)
         finally:
             part.unlink(missing_ok=True)
         mark_used(path)
 
-    def _fetch(self, part: Path) -> None:
+    def _fetch(self, part: Path, told: Callable[[int], None] | None) -> None:
         filesystem, place = opened(self.url)
-        filesystem.get_file(place, str(part))
+        from fsspec.callbacks import Callback
+
+        hooks = {"told": lambda size, value: told(value)} if told else {}
+        filesystem.get_file(place, str(part), callback=Callback(hooks=hooks))
         got = part.stat().st_size
         if self.size is not None and got != self.size:
             raise OSError(f"the download ended at {got:,} of {self.size:,} bytes")
@@ -102,7 +128,8 @@ def remote_file(url: str) -> RemoteFile:
         raise DataError(f"{url} is a folder", expected="a file")
     size = info.get("size")
     told = [f"{key} {info[key]}" for key in TELLS if info.get(key)]
-    return RemoteFile(url, size, " ".join([url, f"{size} bytes", *told]))
+    in_parts = bool(size) and bool(info.get("partial", True))
+    return RemoteFile(url, size, " ".join([url, f"{size} bytes", *told]), in_parts)
 
 
 def listed(url: str) -> tuple[str, ...]:

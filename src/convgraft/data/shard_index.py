@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,9 +18,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from convgraft.data.remote_copies import INDEX, make_room, mark_used
 from convgraft.data.tar_samples import Sample, Value, read_samples
-from convgraft.data.user_caches import cache_folder
+from convgraft.data.user_caches import shards_folder
 from convgraft.durable.on_disk import put_in_place
+from convgraft.errors import RunError
 
 FORMAT = 1  # to be raised with every change after which an index reads otherwise
 
@@ -48,13 +49,17 @@ class ShardIndex:
         return len(self.keys)
 
 
-def shards_folder() -> Path:
-    """Where indexes, and copies of remote shards, lie."""
-    return cache_folder() / "shards"
+def kept_index(identity: str) -> ShardIndex | None:
+    """The index of a shard that is kept; None where there is none that can be used.
+
+    Args:
+        identity: text that changes when the shard does.
+    """
+    return _read(_path(identity))
 
 
-def shard_index(name: str, identity: str, opened: Callable[[], BinaryIO]) -> ShardIndex:
-    """The index of a shard: the one that is kept, or else one made by a pass over its headers.
+def new_index(name: str, identity: str, opened: Callable[[], BinaryIO]) -> ShardIndex:
+    """An index by a pass over the headers of a shard; it is kept, where there is room for it.
 
     Args:
         name: of the shard, for errors.
@@ -64,16 +69,17 @@ def shard_index(name: str, identity: str, opened: Callable[[], BinaryIO]) -> Sha
     Raises:
         DataError: the shard is damaged.
     """
-    digest = hashlib.sha256(f"{FORMAT} {identity}".encode("utf-8", "surrogateescape")).hexdigest()
-    path = shards_folder() / f"{digest}.index"
-    kept = _read(path)
-    if kept is not None:
-        return kept
     with opened() as file:
         made = _of(read_samples(file, name))
-    with suppress(OSError):  # a cache that cannot be written costs another pass next time
-        _write(path, made)
+    # a cache that cannot be written costs another pass next time
+    with suppress(OSError, RunError):
+        _write(_path(identity), made, name)
     return made
+
+
+def _path(identity: str) -> Path:
+    digest = hashlib.sha256(f"{FORMAT} {identity}".encode("utf-8", "surrogateescape")).hexdigest()
+    return shards_folder() / f"{digest}{INDEX}"
 
 
 def _of(samples: Sequence[Sample]) -> ShardIndex:
@@ -87,7 +93,7 @@ def _of(samples: Sequence[Sample]) -> ShardIndex:
     )
 
 
-def _write(path: Path, index: ShardIndex) -> None:
+def _write(path: Path, index: ShardIndex, name: str) -> None:
     facts: dict[str, Any] = {
         "keys": index.keys,
         "offsets": index.offsets.tolist(),
@@ -97,6 +103,7 @@ def _write(path: Path, index: ShardIndex) -> None:
     }
     body = json.dumps(facts, separators=(",", ":")).encode("ascii")
     path.parent.mkdir(parents=True, exist_ok=True)
+    make_room(f"the index of {name}", len(body))
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         part.write_bytes(_checksum(body) + b"\n" + body)
@@ -114,8 +121,7 @@ def _read(path: Path) -> ShardIndex | None:
     if told != _checksum(body):
         return None
     facts = json.loads(body)
-    with suppress(OSError):
-        os.utime(path)
+    mark_used(path)
     return ShardIndex(
         tuple(facts["keys"]),
         np.array(facts["offsets"], dtype=np.int64),

@@ -6,18 +6,17 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from convgraft.data.ahead import Ahead
 from convgraft.data.broken import BrokenImage
 from convgraft.data.near import Near
 from convgraft.data.shard_index import ShardIndex
-from convgraft.errors import ConvgraftError, DataError
+from convgraft.errors import DataError
 
 OPEN = 64  # shards that are open at once
-AHEAD = 4  # remote shards that are downloaded before they are needed
 TRIES = 3  # a copy of a remote shard may be evicted between two looks at it
 
 
@@ -38,7 +37,7 @@ class ShardRows:
         }
         self._stamps = [shard.stamp() for shard in shards]
         self._open: OrderedDict[int, _Opened] = OrderedDict()
-        self._coming: set[int] = set()
+        self._ahead = Ahead(shards)
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, object]:
@@ -77,16 +76,7 @@ class ShardRows:
 
     def fetch(self, now: Sequence[int], then: Sequence[int]) -> None:
         """Begin to download the first of the remote shards that come after those of `now`."""
-        coming = [n for n in dict.fromkeys(then) if n not in now and self._shards[n].remote]
-        new = [n for n in coming[:AHEAD] if n not in self._coming]
-        self._coming = set(coming[:AHEAD])
-        if new:
-            threading.Thread(target=self._bring, args=(new,), daemon=True).start()
-
-    def _bring(self, numbers: Sequence[int]) -> None:
-        with suppress(ConvgraftError, OSError):  # who reads the shard is told
-            for number in numbers:
-                self._shards[number].here()
+        self._ahead.bring(now, then)
 
     def _stamp(self, number: int) -> str:
         now, then = self._shards[number].stamp(), self._stamps[number]

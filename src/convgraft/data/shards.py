@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import BinaryIO
 
+from convgraft.data.each_file import Progress, Told, each_file
 from convgraft.data.imageset import ImageSet, check_two_classes, fingerprint, with_columns
 from convgraft.data.layout import Layout
 from convgraft.data.near import Near
 from convgraft.data.remote import text_at
-from convgraft.data.shard_index import ShardIndex, shard_index
+from convgraft.data.shard_index import ShardIndex, kept_index, new_index
 from convgraft.data.shard_labels import (
     choose_columns,
     parts_of,
@@ -24,10 +24,16 @@ from convgraft.plan.plain_yaml import read_text
 
 NAMES = "classes.txt"
 FETCHED = 4  # remote shards that are downloaded at the same time
+TRIES = 3  # a copy of a remote shard may be evicted before it is opened
 
 
 def open_shards(
-    location: str, shards: Sequence[Near], targets: Sequence[str] = (), *, gaps: bool = False
+    location: str,
+    shards: Sequence[Near],
+    targets: Sequence[str] = (),
+    *,
+    gaps: bool = False,
+    on_progress: Progress | None = None,
 ) -> ImageSet:
     """The samples of all shards, one after the other, as one image set.
 
@@ -39,13 +45,14 @@ def open_shards(
         shards: the files.
         targets: the label columns asked for, the main one first; none: the only possible one.
         gaps: whether labels may be missing.
+        on_progress: called with (what, done, total) while shards are gone through.
 
     Raises:
         DataError: a shard is damaged or compressed, there are no samples, or the labels cannot be
             told.
         RunError: a remote shard cannot be had.
     """
-    indexes = _indexes(shards)
+    indexes = _indexes(shards, on_progress)
     if not sum(map(len, indexes)):
         raise DataError(
             f"there are no images in the {len(shards)} shards of {location}",
@@ -85,23 +92,31 @@ def open_shards(
     return with_columns(images, others)
 
 
-def _indexes(shards: Sequence[Near]) -> list[ShardIndex]:
-    if not any(shard.remote for shard in shards):
-        return [_index(shard) for shard in shards]
-    with ThreadPoolExecutor(FETCHED, thread_name_prefix="fetch") as pool:
-        return list(pool.map(_index, shards))
+def _indexes(shards: Sequence[Near], on_progress: Progress | None) -> list[ShardIndex]:
+    """The kept ones, and new ones of the other shards: each is kept when it is made."""
+    kept = [kept_index(shard.stamp()) for shard in shards]
+    new = [shard for shard, index in zip(shards, kept, strict=True) if index is None]
+    told = Told("read headers of shards", {one.name: one.size for one in new}, on_progress)
+    threads = FETCHED if any(shard.remote for shard in new) else 1
+    made = iter(each_file(new, partial(_index, told=told), told, threads=threads))
+    return [next(made) if index is None else index for index in kept]
 
 
-def _index(shard: Near) -> ShardIndex:
-    opened: Callable[[], BinaryIO] = partial(_open, shard)
-    return shard_index(shard.name, shard.stamp(), opened)
+def _index(shard: Near, told: Told) -> ShardIndex:
+    opened: Callable[[], BinaryIO] = partial(_open, shard, partial(told.at, shard.name))
+    index = new_index(shard.name, shard.stamp(), opened)
+    told.finished(shard.name)
+    return index
 
 
-def _open(shard: Near) -> BinaryIO:
-    try:
-        return shard.here().open("rb")
-    except OSError as error:
-        raise DataError(f"{shard.path} cannot be read", found=error.strerror) from error
+def _open(shard: Near, told: Callable[[int], None]) -> BinaryIO:
+    for left in reversed(range(TRIES)):
+        try:
+            return shard.here(told).open("rb")
+        except OSError as error:
+            if not left or shard.remote is None:
+                raise DataError(f"{shard.path} cannot be read", found=error.strerror) from error
+    raise AssertionError
 
 
 def _class_names(location: str, shards: Sequence[Near]) -> tuple[str, ...] | None:

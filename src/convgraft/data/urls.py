@@ -18,6 +18,10 @@ log = logging.getLogger(__name__)
 Found = TypeVar("Found")
 
 
+class Stopped(Exception):  # noqa: N818 - it is no error
+    """Somebody asked a download to end."""
+
+
 def is_url(location: str) -> bool:
     """Whether a location is a URL and no path of this machine."""
     scheme, found, _ = location.partition("://")
@@ -74,7 +78,7 @@ def tried(url: str, ask: Callable[[], Found]) -> Found:
     for pause in (*PATIENCE, None):
         try:
             return ask()
-        except UsageError:
+        except (UsageError, Stopped):
             raise
         # each library behind fsspec has errors of its own
         except Exception as found:

@@ -19,6 +19,11 @@ def cache_folder() -> Path:
     return Path(named).expanduser() if named else _user_caches() / "convgraft"
 
 
+def shards_folder() -> Path:
+    """Where copies of remote files, and indexes of shards, lie; it may not exist."""
+    return cache_folder() / "shards"
+
+
 def size_in(variable: str, default: int) -> int:
     """The bytes that an environment variable says; raises `UsageError` as `read_size` does."""
     text = os.environ.get(variable)

@@ -1,4 +1,4 @@
-"""What leaves convgraft: the artifact folder and its card.
+"""What leaves convgraft: the artifact folder and its card, and the network made fast.
 
 The card is imported when it is asked for: it needs all that draws reports, a run needs none of it.
 """
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from convgraft.export.artifact import CARD, METRICS, SPLIT, WEIGHTS, Run, load, save
 from convgraft.export.files import write_json, write_text
+from convgraft.export.fold import Folded, fold_adapters
 
 if TYPE_CHECKING:
     from convgraft.export.card import write_card
@@ -16,7 +17,9 @@ __all__ = [
     "METRICS",
     "SPLIT",
     "WEIGHTS",
+    "Folded",
     "Run",
+    "fold_adapters",
     "load",
     "save",
     "write_card",

@@ -22,8 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from convgraft.compose import Composite, compose, open_sources
-from convgraft.compose.nested import RUN_FILES
+from convgraft.compose import Composite, compose
 from convgraft.durable.on_disk import make_folder, sync_folder
 from convgraft.durable.tensors import write_tensors
 from convgraft.errors import ArtifactError, PlanError
@@ -38,6 +37,8 @@ from convgraft.export.contents import (
 from convgraft.export.files import write_json, write_text, write_whole
 from convgraft.export.foreign import check_asked, check_size
 from convgraft.export.stored_weights import Weights
+from convgraft.opening import open_sources
+from convgraft.opening.runs import RUN_FILES
 from convgraft.plan import Plan, plan_to_yaml, read_plan
 from convgraft.sources import Source, source
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,6 +35,8 @@ def write_card(
         "## Measured how",
         _protocol(metrics),
         _results(metrics.get("rows", [])),
+        "## Limits",
+        _limits(plan.image_size, labels, metrics.get("test", {}).get(plan.answer) or {}),
         "## Use it",
         '```python\nimport convgraft\n\nrun = convgraft.load("RUN")\n'
         "run.probabilities(images)  # uint8 [N, 3, "
@@ -62,7 +65,23 @@ def _answer_line(answer: str, metrics: Mapping[str, Any]) -> str:
 
 
 def _settings(values: Mapping[str, Any]) -> str:
-    return "\n".join(f"* {key.replace('_', ' ')}: {value}" for key, value in values.items())
+    said = {key: value for key, value in values.items() if value is not None}
+    return "\n".join(f"* {key.replace('_', ' ')}: {value}" for key, value in said.items())
+
+
+def _limits(image_size: int, labels: Sequence[str], test: Mapping[str, Any]) -> str:
+    """What anyone should know before relying on it, as far as the run itself tells."""
+    said = [
+        f"Whatever a picture shows, the answer is one of {len(labels)} classes.",
+        f"Pictures of any size are taken, and looked at as {image_size}x{image_size} pixels.",
+    ]
+    if test.get("images"):
+        spread = 196 * math.sqrt(test["top1"] * (1 - test["top1"]) / test["images"])
+        said.append(
+            f"{test['images']} test images tell top-1 within {spread:.1f} points either way "
+            "(95 %), for pictures like these; of others nothing is known."
+        )
+    return "\n".join(f"* {line}" for line in said)
 
 
 def _gates(gates: Mapping[str, float]) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from convgraft.compose.nested import RUN_PLAN
 from convgraft.errors import ArtifactError, SourceError
+from convgraft.opening.runs import RUN_PLAN
 from convgraft.plan import Plan, SourceRef
 from convgraft.plan.shown import shown
 from convgraft.sources.spec import parse_spec

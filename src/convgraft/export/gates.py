@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from convgraft.cache.plain_layers import is_plain
 from convgraft.cache.pooled import pool
-from convgraft.compose.fuse import averages, is_plain
+from convgraft.export.fuse import averages
 from convgraft.layers.adapters import Gate
 from convgraft.sources.dry_run import needed
 

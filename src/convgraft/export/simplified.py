@@ -8,17 +8,17 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
-import torch
 from torch import fx
 
 from convgraft.cache.batch_norm_folding import fold_batch_norms
 from convgraft.cache.pooled_sums import pool_by_sums
 from convgraft.cache.simplify import fold_preprocessing, remove_idle
-from convgraft.compose import Composite, fold_adapters
+from convgraft.compose import Composite
+from convgraft.compose.cost import measured
+from convgraft.export.fold import fold_adapters
 from convgraft.export.gates import fold_gates
 from convgraft.export.opened import open_parts
 from convgraft.export.windows import settle_windows
-from convgraft.sources.dry_run import dry_run
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,10 +82,6 @@ def simplify(composite: Composite, *, settled: bool = True) -> Simplification:
 
 
 def _note_shapes(network: fx.GraphModule, composite: Composite) -> None:
-    size = composite.plan.image_size
-    outputs = network.graph.output_node().all_input_nodes
-    opaque = any(one.capture.opaque for one in composite.resolved.checked.sources.values())
-    with torch.no_grad():
-        run = dry_run(network, network.graph, outputs, (2, 3, size, size), real=opaque)
+    run = measured(composite, network, network.graph)
     for node in network.graph.nodes:
         node.meta["shape"] = run.shapes.get(node.name, ())

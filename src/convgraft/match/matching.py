@@ -138,7 +138,8 @@ def match_taps(
         positions: drawn of each grid for every image, at random; None: all of them.
         seed: of the draws.
         on_progress: called with the images done and their number.
-        share: of the images, where several processes go through them; all get the whole.
+        share: of the images, where several processes go through them; no others are taken from
+            `images`, and all processes get the whole.
 
     Raises:
         UsageError: for too few images, or no taps.

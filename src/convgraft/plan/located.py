@@ -12,14 +12,13 @@ from typing import Any, TypeVar
 import yaml
 
 from convgraft.errors import PlanError, Problem, near_miss
-from convgraft.plan.plain_yaml import read_yaml
+from convgraft.plan.plain_yaml import MAX_PROBLEMS, read_yaml
 from convgraft.plan.shown import shown
 
 __all__ = ["Located", "read_yaml", "write_yaml"]
 
 Value = TypeVar("Value")
 _FOLDED = re.compile("[\x85\u2028\u2029]")  # breaks that YAML would fold, unless they are escaped
-MAX_PROBLEMS = 100  # told at once; a file with more of them is no plan
 
 
 class Located:

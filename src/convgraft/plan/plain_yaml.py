@@ -16,7 +16,8 @@ from convgraft.errors import PlanError, Problem, UsageError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 50  # a plan within a plan takes three
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # what no name of a file or network can hold
+MAX_PROBLEMS = 100  # told at once; a file with more of them is no plan
+NO_TEXT = re.compile("[\0\ud800-\udfff]")  # what no name of a file or network can hold
 
 
 def read_text(path: Path, called: str, kind: type[UsageError] = UsageError) -> str:
@@ -93,7 +94,7 @@ class _PlainLoader(yaml.SafeLoader):
             raise _wrong(self._called, mark, "aliases (*name) are not allowed here")
         if getattr(event, "tag", None) is not None:
             raise _wrong(self._called, mark, f"tags are not allowed here: {event.tag}")
-        if isinstance(event, yaml.ScalarEvent) and _NO_TEXT.search(event.value):
+        if isinstance(event, yaml.ScalarEvent) and NO_TEXT.search(event.value):
             raise _wrong(self._called, mark, "this is no text", found=ascii(event.value)[:100])
         if isinstance(event, yaml.CollectionStartEvent):
             self._depth += 1

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from convgraft.errors import PlanError, Problem
-from convgraft.plan.plain_yaml import MAX_BYTES
+from convgraft.plan.plain_yaml import MAX_BYTES, MAX_PROBLEMS, NO_TEXT
 from convgraft.plan.reading import finite, word
 from convgraft.plan.shown import shown
 from convgraft.plan.values import Head, Plan, SourceRef, TapRef, Wire
@@ -21,13 +21,11 @@ _IMAGE = re.compile(r"image (\d+)")
 _SOURCE = re.compile(rf"source (\S+) = ({_QUOTED}|\S+){_OPTIONS}")
 _WIRE = re.compile(rf"wire (.+?) -> (\S+){_OPTIONS}")
 _HEAD = re.compile(rf"head (\S+) = (\w+)\(([^()]*)\){_OPTIONS}")
-_MAX_PROBLEMS = 100
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")  # what no name of a file or network can hold
 
 
 def _unquoted(text: str) -> str:
     said = json.loads(text) if text.startswith('"') else text
-    if _NO_TEXT.search(said):
+    if NO_TEXT.search(said):
         raise ValueError(f"{said!a} is no text")
     return said
 
@@ -53,7 +51,7 @@ def parse_plan(text: str, *, name: str = "the plan") -> Plan:
         except PlanError as error:  # of a plan within the plan
             inner = (replace(p, where=f"{name}:{number}: {p.where}") for p in error.problems)
             problems.extend(inner)
-        if len(problems) >= _MAX_PROBLEMS:
+        if len(problems) >= MAX_PROBLEMS:
             raise PlanError(problems, name=name)
     if len(parts["image"]) != 1:
         problems.append(Problem(name, "a plan has one line with its image size", "image 224"))

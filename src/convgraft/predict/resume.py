@@ -3,7 +3,8 @@
 Rows are collected in the folder `OUT.part`; `OUT` appears when it is whole. In that folder
 `about.json` says what the rows are of, and `state.json` how many are safely on the disk, with a
 digest of the files' names. What a killed process wrote after that is dropped, so that no row is
-there twice or in part.
+there twice or in part. `whole.json` names the file that is about to become `OUT`: where that is
+gone, a process was killed right after it, and the next one removes the folder.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -27,7 +29,7 @@ from convgraft.predict.pipeline import Answers
 from convgraft.predict.rows import RowForm
 from convgraft.predict.writers import open_writer
 
-ABOUT, STATE = "about.json", "state.json"
+ABOUT, STATE, WHOLE = "about.json", "state.json", "whole.json"
 COMMIT_SECONDS = 5.0
 COMMIT_ROWS = 4096
 
@@ -50,7 +52,10 @@ class Progress:
 
 
 def check_place(out: Path, *, overwrite: bool = False) -> None:
-    """Raise UsageError where an output cannot be; before anything is computed for it."""
+    """Raise UsageError where an output cannot be; before anything is computed for it.
+
+    What lies there of one that is whole already is removed.
+    """
     if not out.parent.is_dir():
         raise UsageError(
             f'there is no folder "{out.parent}" for "{out.name}"', expected="one that is there"
@@ -58,6 +63,7 @@ def check_place(out: Path, *, overwrite: bool = False) -> None:
     if out.exists() and not out.is_file():
         kind = "a folder" if out.is_dir() else "no ordinary file"
         raise UsageError(f'"{out}" is {kind}', expected="a new file")
+    _clear(out)
     if out.is_file() and not overwrite:
         raise UsageError(f'"{out}" is there already', hint="--overwrite, or another --out")
 
@@ -92,9 +98,10 @@ class Output:
         overwrite: bool = False,
     ) -> None:
         check_place(out, overwrite=overwrite)
-        self.out, self.folder = out, out.with_name(f"{out.name}.part")
+        self.out, self.folder = out, _folder_of(out)
         rows = {"format": format, "top": form.top, "probabilities": form.probabilities}
         self._holding: Holding | None = _claim(self.folder, {**about, **rows}, overwrite)
+        (self.folder / WHOLE).unlink(missing_ok=True)
         self.begun = self.done = _read_progress(self.folder / STATE)
         self._names = hashlib.sha256()
         self._writer = open_writer(format, self.folder, form, self.begun.place)
@@ -147,8 +154,10 @@ class Output:
     def finish(self) -> None:
         """Make the file whole and give it its name."""
         self.commit()
-        put_in_place(self._writer.finish(), self.out)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        whole = self._writer.finish()
+        write_config(self.folder / WHOLE, {"whole": whole.name})
+        put_in_place(whole, self.out)
+        _remove(self.folder)
         self._holding = None
 
     def stop(self) -> None:
@@ -159,6 +168,31 @@ class Output:
 
     def _note(self, name: str) -> None:
         self._names.update(os.fsencode(name) + b"\0")
+
+
+def _folder_of(out: Path) -> Path:
+    return out.with_name(f"{out.name}.part")
+
+
+def _clear(out: Path) -> None:
+    """Remove what a process left that was killed after it had given the file its name."""
+    folder = _folder_of(out)
+    with suppress(ArtifactError):
+        name = read_config(folder / WHOLE).get("whole")
+        if isinstance(name, str) and not (folder / name).exists():
+            _remove(folder)
+    if out.is_file():
+        with suppress(OSError):
+            folder.rmdir()  # an empty one alone
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, and last of all what says that it may go."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if path.name != WHOLE:
+                path.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _claim(folder: Path, about: Mapping[str, Any], overwrite: bool) -> Holding:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from convgraft.compose import Composite
+from convgraft.compose.cost import measured
 from convgraft.plan import Wire
 from convgraft.report.page_data import Table
 from convgraft.report.plan_graph import Arrow, HeadBox, Lane, Place, PlanGraph, TapBox
 from convgraft.report.plan_layout import shape_text
-from convgraft.sources.dry_run import dry_run
 
 ADDED = ("adapters.", "joins.", "heads.")
 
@@ -132,10 +132,7 @@ def _table(word: str, caption: str, facts: list[Facts]) -> Table:
 
 def added_macs(composite: Composite) -> Counter[str]:
     """MACs an image of what the plan adds, by path, e.g. `adapters.a:layer1->b:layer1`."""
-    size = composite.plan.image_size
-    outputs = composite.graph.output_node().all_input_nodes
-    opaque = any(one.capture.opaque for one in composite.resolved.checked.sources.values())
-    run = dry_run(composite, composite.graph, outputs, (2, 3, size, size), real=opaque)
+    run = measured(composite)
     found = Counter[str]()
     for node in run.order:
         if node.op == "call_module" and str(node.target).startswith(ADDED):

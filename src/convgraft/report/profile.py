@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from convgraft.compose import Composite
+from convgraft.compose.cost import measured
 from convgraft.report.profile_nodes import node_costs
 from convgraft.report.profile_parts import OTHER, Part, part_at, parts_by_path, path_of
-from convgraft.sources.dry_run import dry_run
 
 
 @dataclass(frozen=True)
@@ -150,10 +150,7 @@ def profile_parts(composite: Composite, eager: Costs, packed: Costs) -> list[Par
 
 
 def _macs(composite: Composite) -> dict[Part, int]:
-    size, parts = composite.plan.image_size, parts_by_path(composite)
-    outputs = composite.graph.output_node().all_input_nodes
-    opaque = any(one.capture.opaque for one in composite.resolved.checked.sources.values())
-    run = dry_run(composite, composite.graph, outputs, (2, 3, size, size), real=opaque)
+    run, parts = measured(composite), parts_by_path(composite)
     found: dict[Part, int] = {}
     for node in run.order:
         part = part_at(path_of(node), parts)

@@ -21,7 +21,17 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Server(uvicorn.Server):
-    """As uvicorn's, but a signal that has stopped it in good order is not raised once more."""
+    """As uvicorn's, but a signal that has stopped it in good order is not raised once more.
+
+    `on_start` is called when it answers, and ends in good order at a signal.
+    """
+
+    on_start: Callable[[], object] = staticmethod(lambda: None)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer, and tell of it."""
+        await super().startup(sockets)
+        self.on_start()
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -88,7 +98,7 @@ def address(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
+def make_server(app: ASGIApp, limits: Limits) -> _Server:
     """The server, to be `run` with sockets; where `should_exit` is set it ends in good order."""
     config = uvicorn.Config(
         app,
@@ -105,11 +115,14 @@ def make_server(app: ASGIApp, limits: Limits) -> uvicorn.Server:
 def run_server(
     app: ASGIApp, listening: socket.socket, limits: Limits, on_start: Callable[[], object]
 ) -> None:
-    """Serve until SIGINT or SIGTERM; requests that are under way get their answers first."""
+    """Serve until SIGINT or SIGTERM; requests that are under way get their answers first.
+
+    `on_start` is called when it answers; a signal from then on ends it in good order.
+    """
     from PIL import Image
 
     # decoding refuses what has too many pixels, with a better word than a warning
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     server = make_server(app, limits)
-    on_start()
+    server.on_start = on_start
     server.run(sockets=[listening])

@@ -16,10 +16,10 @@ from typing import Any
 from torch import nn
 
 from convgraft.errors import SourceError, near_miss
-from convgraft.sources import zoo
-from convgraft.sources.filters import build_filters
 from convgraft.sources.preprocess import Preprocessing
 from convgraft.sources.spec import SourceSpec
+from convgraft.zoo import networks
+from convgraft.zoo.filters import build_filters
 
 CIFAR10 = Preprocessing((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
 CIFAR100 = Preprocessing((0.5070, 0.4865, 0.4409), (0.2673, 0.2564, 0.2761))
@@ -121,7 +121,7 @@ def _unknown(spec: SourceSpec, what: str, known: list[str]) -> SourceError:
 
 def _cifar_resnet(depth: int) -> Builder:
     return Builder(
-        build=lambda classes: zoo.CifarResNet(depth, 10 if classes is None else classes),
+        build=lambda classes: networks.CifarResNet(depth, 10 if classes is None else classes),
         download=None,
         preprocessing=lambda classes: CIFAR100 if classes == 100 else CIFAR10,
         image_size=32,
@@ -130,7 +130,7 @@ def _cifar_resnet(depth: int) -> Builder:
 
 BUILT_IN: Mapping[str, Builder] = {
     "custom16": Builder(
-        build=lambda classes: zoo.Custom16(10 if classes is None else classes),
+        build=lambda classes: networks.Custom16(10 if classes is None else classes),
         download=None,
         preprocessing=lambda classes: Preprocessing(),
         image_size=100,

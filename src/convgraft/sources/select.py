@@ -20,6 +20,7 @@ from functools import lru_cache
 
 from convgraft.errors import UsageError, near_miss
 from convgraft.sources.kinds import KINDS
+from convgraft.sources.paths import prefixes
 
 EXAMPLE = "for example layer*, a:features.1?, depth:0.3..0.6, kind:block"
 ADDED_PARTS = ("heads", "adapters", "joins")
@@ -92,13 +93,8 @@ def _holds(condition: tuple[str, str, str], place: Place, *, below: bool) -> boo
     if place.owner in ADDED_PARTS and owner in ("*", ""):
         return False
     pattern = _glob(value)
-    paths = [p for name in place.names for p in (_prefixes(name) if below else [name])]
+    paths = [p for name in place.names for p in (prefixes(name) if below else [name])]
     return any(pattern.fullmatch(path) for path in paths)
-
-
-def _prefixes(name: str) -> list[str]:
-    parts = name.split(".")
-    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
 @lru_cache(maxsize=1024)

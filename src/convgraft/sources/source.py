@@ -6,20 +6,17 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import torch
 from torch import nn
 
 from convgraft.errors import SourceError
+from convgraft.sources.building import absent_from, build, build_for, download
 from convgraft.sources.capture import Capture, capture
 from convgraft.sources.preprocess import Preprocessing
-from convgraft.sources.registry import Builder, find_builder
+from convgraft.sources.registry import find_builder
 from convgraft.sources.spec import SourceSpec, parse_spec
 from convgraft.sources.survey import Survey, Tap, survey
-from convgraft.sources.weights import MAX_CLASSES, WeightsFile, compare_shapes, open_weights
-
-AUXILIARY_HEADS = ("torchvision.models.inception", "torchvision.models.googlenet")
+from convgraft.sources.weights import WeightsFile, open_weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,114 +134,18 @@ def _from_spec(
 ) -> Source:
     builder = find_builder(spec)
     if spec.weights is None or bare:
-        module, file = _build(builder, classes, seed), None
+        module, file = build(builder, classes, seed), None
     elif spec.weights == "DEFAULT":
-        module, file = _download(spec, builder), None
+        module, file = download(spec, builder), None
     else:
         file = open_weights(spec.weights)
-        module = _fit_to_file(spec, builder, file, seed)
+        module = build_for(spec, builder, file, seed)
     stored = _stored_preprocessing(file)
     first = asked.adjust(stored or builder.preprocessing(classes or 0))
     found = _captured(str(spec), module, first, builder.image_size)
     own = stored or builder.preprocessing(found.classes)
-    absent = _absent(file, module)
+    absent = absent_from(file, module)
     return replace(found, preprocessing=asked.adjust(own), pending=file, absent=absent)
-
-
-def _absent(file: WeightsFile | None, module: nn.Module) -> tuple[str, ...]:
-    if file is None:
-        return ()
-    missing, _, _ = compare_shapes(file.shapes, _shapes(module))
-    return tuple(name for name in missing if not _is_auxiliary(name, module))
-
-
-def _build(builder: Builder, classes: int | None, seed: int) -> nn.Module:
-    if classes is not None and not 1 <= classes <= MAX_CLASSES:
-        raise SourceError(
-            "a network cannot be made for that number of classes",
-            expected=f"1 to {MAX_CLASSES:,}",
-            found=str(classes),
-        )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return builder.build(classes)
-
-
-def _download(spec: SourceSpec, builder: Builder) -> nn.Module:
-    if builder.download is None:
-        raise SourceError(
-            f'"{spec.architecture}" has no default weights to download',
-            hint=f"{spec.architecture}@FILE, or {spec.architecture} for random weights",
-        )
-    try:
-        return builder.download()
-    except Exception as error:
-        raise SourceError(
-            f'the default weights of "{spec.architecture}" could not be downloaded',
-            found=f"{type(error).__name__}: {error}",
-            hint=f"offline, give a file: {spec.architecture}@weights.safetensors",
-        ) from error
-
-
-def _fit_to_file(spec: SourceSpec, builder: Builder, file: WeightsFile, seed: int) -> nn.Module:
-    """Build the network with the number of classes that the file's shapes tell."""
-    module = _build(builder, file.noted.classes if file.noted else None, seed)
-    network = _shapes(module)
-    missing, unknown, differing = compare_shapes(file.shapes, network)
-    missing = [name for name in missing if not _is_auxiliary(name, module)]
-    classes = _classes_in_file(file, network, differing)
-    if not missing and not unknown and differing and classes:
-        module = _build(builder, classes, seed)
-        missing, unknown, differing = compare_shapes(file.shapes, _shapes(module))
-    pruned = file.source is not None  # a run keeps what its answers need
-    missing = [name for name in missing if not pruned and not _is_auxiliary(name, module)]
-    if missing or unknown or differing:
-        raise _mismatch(spec, file, network, (missing, unknown, differing))
-    return module
-
-
-def _is_auxiliary(name: str, module: nn.Module) -> bool:
-    """Training-only heads of Inception and GoogLeNet, which many weight files leave out."""
-    has_them = type(module).__module__ in AUXILIARY_HEADS
-    return has_them and name.lower().startswith("aux")
-
-
-def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-
-
-def _classes_in_file(
-    file: WeightsFile, network: dict[str, Any], differing: list[str]
-) -> int | None:
-    """The one number that the first dimension of every differing tensor has in the file."""
-    if any(file.shapes[name][1:] != network[name][1:] for name in differing):
-        return None
-    counts = {file.shapes[name][0] for name in differing}
-    return counts.pop() if len(counts) == 1 else None
-
-
-def _mismatch(
-    spec: SourceSpec,
-    file: WeightsFile,
-    network: dict[str, tuple[int, ...]],
-    differences: tuple[list[str], list[str], list[str]],
-) -> SourceError:
-    missing, unknown, differing = differences
-    found = [f"lacks {_some(missing)}"] if missing else []
-    found += [f"has {_some(unknown)} that the network does not know"] if unknown else []
-    shapes = [f"{name} {list(file.shapes[name])} for {list(network[name])}" for name in differing]
-    found += [f"shapes differ: {_some(shapes)}"] if shapes else []
-    return SourceError(
-        f'the weights in "{file.path}" are not of {spec.architecture}',
-        expected=f"{len(network)} tensors as {spec.architecture} names them",
-        found="; ".join(found),
-        hint="the architecture that these weights were trained with",
-    )
-
-
-def _some(names: list[str], count: int = 3) -> str:
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + more
 
 
 def _stored_preprocessing(file: WeightsFile | None) -> Preprocessing | None:

@@ -6,7 +6,7 @@
     cifar_resnet20@runs/one                  weights from a convgraft run
     cifar_resnet20@runs/join#b               weights of its source `b`
     python:my_package.nets:build             your own factory
-    filters/gaussian:size=7+sobel_x          fixed filters, see `convgraft.sources.filters`
+    filters/gaussian:size=7+sobel_x          fixed filters, see `convgraft.zoo.filters`
 
 Parsing touches no network and loads no torch.
 """

@@ -15,6 +15,7 @@ from convgraft.errors import SourceError, near_miss
 from convgraft.sources.capture import Capture, Graph
 from convgraft.sources.dry_run import DryRun, dry_run
 from convgraft.sources.kinds import Kinds
+from convgraft.sources.paths import prefixes
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,6 @@ class Tap:
         depth: share of the network's MACs spent up to here, 0 to 1.
         kind: one of `convgraft.sources.kinds.KINDS`.
         macs: multiply-accumulates per image spent up to here.
-        mutated: whether the network later overwrites this value in place.
     """
 
     name: str
@@ -39,7 +39,6 @@ class Tap:
     depth: float
     kind: str
     macs: int
-    mutated: bool
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -145,7 +144,6 @@ def _taps(
     taps: list[Tap] = []
     nodes: dict[str, str] = {}
     named = _named(graph, run.order)
-    mutators = run.mutators()
     for node in run.order:
         shape = run.shapes.get(node.name, ())
         if len(shape) not in (2, 4) or node.op == "get_attr":
@@ -161,7 +159,6 @@ def _taps(
                 depth=run.upto[node.name] / total,
                 kind=kinds.of(node),
                 macs=run.upto[node.name],
-                mutated=node.name in mutators,
             )
         )
         nodes[name] = node.name
@@ -204,10 +201,8 @@ def _module_depths(graph: Graph, run: DryRun) -> dict[str, float]:
     for node in run.order:
         if node.op not in ("call_module", "get_attr"):
             continue
-        path = str(node.target)
-        while path:
+        for path in prefixes(str(node.target)):
             depths[path] = max(depths.get(path, 0.0), run.upto[node.name] / total)
-            path = path.rpartition(".")[0]
     return depths
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from convgraft.errors import SourceError, near_miss
 from convgraft.sources.checkpoint import read_checkpoint
@@ -149,7 +149,8 @@ def open_weights(text: str) -> WeightsFile:
         raise SourceError(
             f'there are no weights at "{text}"',
             expected="a .safetensors or .pth file, a run folder, or DEFAULT",
-            hint=near_miss(path.name, siblings),
+            hint=near_miss(path.name, siblings)
+            or "ARCH@DEFAULT downloads the library's own; ARCH alone begins with random weights",
         )
     if path.suffix not in (".safetensors", ".pth", ".pt"):
         raise SourceError(
@@ -210,6 +211,11 @@ def _unwrapped(names: list[str]) -> list[str]:
     while names and all(name.startswith(WRAPPERS) for name in names):
         names = [name.split(".", 1)[1] for name in names]
     return names
+
+
+def shapes_of(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """The shapes of a network's weights and buffers by name."""
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
 def compare_shapes(

@@ -88,8 +88,7 @@ class Ingredients:
             try:
                 surveys[name] = source.survey(self.image_size)
             except SourceError as error:
-                where = f"source {name} ({source.spec})"
-                problems.append(Problem(where, error.what, error.expected, error.found, error.hint))
+                problems.append(Problem.at(f"source {name} ({source.spec})", error))
         if problems:
             raise PlanError(problems)
         return surveys

@@ -9,18 +9,16 @@ from typing import Any
 from torch import Tensor
 
 from convgraft.compose import Composite, compose
-from convgraft.durable.lines import Line
 from convgraft.errors import ArtifactError, DataError, RunError
 from convgraft.strategies import Ingredients
 from convgraft.studies.arms import BASELINES, FINETUNE, PROBE, Arm, average_of
 from convgraft.studies.cell import Cell, Place, Report, StoppedError, stop_if_full, task_at
-from convgraft.studies.failures import FAILED, finished, reason
-from convgraft.studies.latency import LATENCY, known_latency, latency_of
-from convgraft.studies.results import measure_row, short_curve
+from convgraft.studies.cell_lines import CellLines
+from convgraft.studies.failures import finished, reason
 from convgraft.studies.store import StudyStore
 from convgraft.studies.study import OWN, Entry, Study, own_answer
 from convgraft.studies.trained import Trained, train_arm
-from convgraft.training import FitOptions, Task, evaluate_part
+from convgraft.training import FitOptions, Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +52,16 @@ class CellWork:
         what, count = f"study {self.study.name}", len(planned)
         for number, entry in enumerate(planned):
             self.report(what, self.place.number * count + number, self.place.cells * count)
-            if self._line(entry.name) is None:
+            if self.lines.find(entry.name) is None:
                 self.attempt(entry, planned)
         self.report(what, (self.place.number + 1) * count, self.place.cells * count)
-        if all(self._line(one.name) for one in planned if is_of_members(one)):
+        if all(self.lines.find(one.name) for one in planned if is_of_members(one)):
             self.store.forget(self.state)
+
+    @property
+    def lines(self) -> CellLines:
+        """What it writes."""
+        return CellLines(self.cell, self.options, len(self.task.split.train), self.store)
 
     def _task(self, entry: Entry) -> Task:
         """The images at an arm's size."""
@@ -82,11 +85,7 @@ class CellWork:
         except Exception as error:
             stop_if_full(error, f"{entry.name}, {self.cell.name}", self.store.folder)
             self._task(entry).newly_computed()  # not to be counted for the next arm
-            self.fail(entry, reason(error))
-
-    def fail(self, entry: Entry, why: str) -> None:
-        """Write the line of an arm that failed."""
-        self.store.append_failure({**self._place(entry), "arm": entry.name, FAILED: why})
+            self.lines.fail(entry, reason(error))
 
     def _do(self, entry: Entry, planned: Sequence[Entry]) -> None:
         if entry.arm is not None:
@@ -97,33 +96,18 @@ class CellWork:
         elif entry.baseline == OWN:
             name = "" if entry.kind == "average" else entry.name.removeprefix(f"{OWN}-")
             answering = own_answer(self.given, name)
-            self._measure(entry, answering, self._untrained([], frozen=True))
+            self.lines.measure(
+                entry, answering, self._untrained([], frozen=True), self._task(entry)
+            )
         else:
             self._average(entry, planned)
-
-    def _place(self, entry: Entry) -> Line:
-        """What every line of an arm begins with."""
-        return {
-            "cell": self.cell.name,
-            "limit": self.cell.limit,
-            "seed": self.cell.seed,
-            "epochs": self.options.epochs,
-            "training_images": len(self.task.split.train),
-            "kind": entry.kind,
-            "baseline": entry.baseline,
-            **({"image_size": entry.image_size} if entry.image_size else {}),
-            **({"note": entry.note} if entry.note else {}),
-        }
-
-    def _line(self, arm: str) -> Line | None:
-        return self.store.find(self.cell.name, arm)
 
     def _train(self, entry: Entry, arm: Arm) -> None:
         trained = self._fit(entry, arm)
         if entry.baseline in BASELINES:
             self.store.keep(self.state, entry.name, trained.composite)
         policy = {"policy": trained.notes["freeze"]["name"]}
-        self._measure(entry, trained.composite, {**trained.notes, **policy})
+        self.lines.measure(entry, trained.composite, {**trained.notes, **policy}, self._task(entry))
         self.store.drop_checkpoint(self.state, entry.name)
 
     def _fit(self, entry: Entry, arm: Arm) -> Trained:
@@ -148,12 +132,12 @@ class CellWork:
         members = self._members(entry.baseline, planned, "the average is of all networks")
         vote = average_of(self.given, entry.baseline, members)
         names, frozen = [f"{entry.baseline}-{name}" for name in members], entry.baseline == PROBE
-        self._measure(entry, vote, self._untrained(names, frozen=frozen))
+        self.lines.measure(entry, vote, self._untrained(names, frozen=frozen), self._task(entry))
 
     def _members(self, baseline: str, planned: Sequence[Entry], why: str) -> dict[str, Composite]:
         """The trained networks of a baseline by name; raises RunError where one failed."""
         own = members_of(baseline, planned)
-        missing = [one.name for one in own if self._line(one.name) is None]
+        missing = [one.name for one in own if self.lines.find(one.name) is None]
         if missing:
             raise RunError(f"{', '.join(missing)} failed, and {why}")
         return {next(iter(one.arm.sources)): self._member(one) for one in own if one.arm}
@@ -170,7 +154,7 @@ class CellWork:
 
     def train_again(self, entry: Entry, arm: Arm) -> Mapping[str, Tensor]:
         """The same weights once more, kept; raises RunError where they came out otherwise."""
-        trained, line = self._fit(entry, arm), self._line(entry.name)
+        trained, line = self._fit(entry, arm), self.lines.find(entry.name)
         self.store.drop_checkpoint(self.state, entry.name)
         assert line is not None
         if trained.notes["val"] not in (None, line["val"]):
@@ -185,44 +169,10 @@ class CellWork:
 
     def _untrained(self, members: Sequence[str], *, frozen: bool) -> dict[str, Any]:
         """Notes of what is not trained itself: what its members took."""
-        lines = [line for name in members if (line := self._line(name))]
+        lines = [line for name in members if (line := self.lines.find(name))]
         summed = {key: sum(line[key] for line in lines) for key in ("seconds", "trainable")}
         unchanged = [f"sources.{name}" for name in self.given.sources] if frozen else []
         return {**summed, "loss": "", "policy": "", "frozen": unchanged}
-
-    def _measure(self, entry: Entry, composite: Composite, notes: Mapping[str, Any]) -> None:
-        """Test it, its only time, and write its line."""
-        answer, frozen, task = composite.plan.answer, notes.get("frozen", ()), self._task(entry)
-        val = notes.get("val")
-        if val is None:
-            val = evaluate_part(composite, task, "val", frozen)[answer].top1
-        row = measure_row(
-            entry.name,
-            composite,
-            task,
-            seconds=notes["seconds"],
-            val=val,
-            trainable=notes["trainable"],
-            frozen=frozen,
-            keep=self.store.predictions_path(self.cell.name, entry.name),
-        )
-        told = ("loss", "policy", "best_epoch", "gates", "votes")
-        self.store.append({
-            **self._place(entry),
-            **row.as_dict(),
-            **{key: notes[key] for key in told if key in notes},
-            **short_curve(notes, answer),
-            LATENCY: known_latency(self.store.lines, row.arm, row.macs) or latency_of(composite),
-            **self._budget(notes),
-            "frozen_images": task.newly_computed(),
-        })  # fmt: skip
-
-    def _budget(self, notes: Mapping[str, Any]) -> dict[str, Any]:
-        """How many epochs fitted into the seconds that an arm had, where it had any."""
-        if self.options.budget_seconds is None:
-            return {}
-        trained = {"epochs_trained": len(notes["curve"])} if "curve" in notes else {}
-        return {"budget_seconds": self.options.budget_seconds, **trained}
 
 
 def is_of_members(entry: Entry) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from convgraft.compose import open_network, source_seed
 from convgraft.errors import UsageError
+from convgraft.opening import open_network, source_seed
 from convgraft.plan import Plan
 from convgraft.sources import Source, parse_spec
 from convgraft.strategies import (

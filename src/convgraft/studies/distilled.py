@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from convgraft.compose import Composite
-from convgraft.compose.nested import NestedNetwork, preprocessing
-from convgraft.compose.unfold import unfold
+from convgraft.opening import nested
 from convgraft.sources import Source
 from convgraft.strategies import STRATEGIES, Ingredients, write_recipe
 from convgraft.studies.arms import Arm
@@ -49,18 +48,8 @@ def distilled_arm(
 def as_source(network: Composite) -> Source:
     """A trained composite with one answer, as a network to be combined further."""
     plan = network.complete_plan
-    captured = unfold(network, plan.answer)
-    head = next(part.head for part in network.resolved.heads if part.head.name == plan.answer)
-    assert head.classes
-    return Source(
-        f"trained:{'+'.join(ref.network for ref in plan.sources)}",
-        NestedNetwork(dict(network.named_children()), captured),
-        captured,
-        preprocessing(plan),
-        head.classes,
-        plan.image_size,
-        nested=plan,
-    )
+    spec = f"trained:{'+'.join(ref.network for ref in plan.sources)}"
+    return nested.as_source(network, spec, plan)
 
 
 def _free(name: str, given: Ingredients) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,17 +19,23 @@ class DataPlace:
         location: as somebody typed it.
         target: label columns; empty: the data's own.
         label_map: a file of further label columns.
+        stream: whether decoded images are not kept in any case.
     """
 
     location: str
     target: tuple[str, ...] = ()
     label_map: Path | None = None
+    stream: bool = False
 
-    def open(self) -> ImageSet:
+    def open(self, on_progress: Callable[[str, int, int], None] | None = None) -> ImageSet:
         """The image set; raises DataError or UsageError."""
-        return open_images(
-            self.location, target=list(self.target) or None, label_map=self.label_map
+        images = open_images(
+            self.location,
+            target=list(self.target) or None,
+            label_map=self.label_map,
+            on_progress=on_progress,
         )
+        return replace(images, streams=self.stream or images.streams)
 
 
 @lru_cache(maxsize=2)

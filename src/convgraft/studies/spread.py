@@ -154,5 +154,5 @@ class _Spread:
         if not task.again:
             images, given = task.open_cell(task.cell)
             parts = (turns.study, task.cell, images, given, task.options)
-            CellWork(*parts, turns.store, self.report).fail(turns.entry(task), why)
+            CellWork(*parts, turns.store, self.report).lines.fail(turns.entry(task), why)
         turns.settle(task)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from convgraft.errors import UsageError
 from convgraft.training.process_group import current_group
 
 GRADNORM_ALPHA = 1.5
@@ -106,3 +107,20 @@ BALANCES: Mapping[str, type[Constant] | type[Uncertainty] | type[GradNorm]] = {
     "uncertainty": Uncertainty,
     "gradnorm": GradNorm,
 }
+
+
+def shared_weight(network: nn.Module, losses: Sequence[Tensor]) -> Tensor:
+    """The last learning weight that all losses depend on; raises UsageError where there is none."""
+    weights = [p for p in network.parameters() if p.requires_grad and p.dim() > 1]
+    for loss in losses:
+        if not weights:
+            break
+        grads = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
+        weights = [w for w, grad in zip(weights, grads, strict=True) if grad is not None]
+    if not weights:
+        raise UsageError(
+            "gradnorm balances the pull of tasks at weights that they share and that learn",
+            found="none",
+            hint="--balance uncertainty, or a freeze policy that lets the trunk learn",
+        )
+    return weights[-1]

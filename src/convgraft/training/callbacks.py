@@ -1,27 +1,19 @@
-"""What happens around the epochs of a fit: best weights, checkpoints, progress, Ctrl-C."""
+"""What happens around the epochs of a fit: the best weights, and progress."""
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import lightning as lit
 from torch import Tensor
 
 from convgraft.compose import Composite
-from convgraft.durable.on_disk import make_folder, put_in_place
-from convgraft.training.freeze import Freeze
-from convgraft.training.module import FitModule, NotFinite, trainable_state
-from convgraft.training.process_group import Interrupted, current_group
+from convgraft.training.freeze import Freeze, trainable_state
+from convgraft.training.module import FitModule, NotFinite
 from convgraft.training.steps import StepCallback
-from convgraft.training.within_epoch import WithinEpoch
 
-LOOK_SECONDS = 1.0  # between two questions whether another rank was asked to stop
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _KEPT = ("epoch", "blind", "picked", "seconds", "weights", "curve", "_stage_began")
 
 
@@ -73,7 +65,8 @@ class BestWeights(lit.Callback):
     def on_train_epoch_end(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
         """Score the epoch that ended; raises NotFinite where a weight is no number any more."""
         assert isinstance(pl_module, FitModule)
-        _check_finite(pl_module, sorted(self._changing))
+        whole = pl_module.whole()
+        _check_finite(whole, sorted(self._changing), pl_module.current_epoch)
         scores = {name: dict(score) for name, score in pl_module.scores.items()}
         entry = {"epoch": len(self.curve), "train_loss": pl_module.mean_loss(), "val": scores}
         shares = pl_module.balance.shares()
@@ -82,7 +75,7 @@ class BestWeights(lit.Callback):
         if self.blind or self._enters_blind or self.epoch < 0 or self._beats(newest, self.epoch):
             self.epoch, self.blind = newest, self._enters_blind
             self.picked = max(self.judged, key=lambda name: _rank(scores[name]))
-            self.weights = _copies(pl_module.composite, sorted(self._changing))
+            self.weights = _copies(whole, sorted(self._changing))
         self.seconds, self._began = self._seconds_by_now(), None
 
     def _seconds_by_now(self) -> float:
@@ -118,10 +111,10 @@ class BestWeights(lit.Callback):
             setattr(self, name, state_dict[name])
 
 
-def _check_finite(module: FitModule, names: Sequence[str]) -> None:
+def _check_finite(composite: Composite, names: Sequence[str], epoch: int) -> None:
     for name in names:
-        if not _tensor(module.composite, name).isfinite().all():
-            raise NotFinite(f'"{name}" became infinite or no number', module.current_epoch)
+        if not _tensor(composite, name).isfinite().all():
+            raise NotFinite(f'"{name}" became infinite or no number', epoch)
 
 
 def _tensor(composite: Composite, name: str) -> Tensor:
@@ -138,55 +131,8 @@ def _rank(score: Mapping[str, float]) -> tuple[float, float]:
     return score["top1"], -score["nll"]
 
 
-class Checkpoint(StepCallback):
-    """Writes one checkpoint after every epoch, and every so often in it, whole or not at all.
-
-    Rank zero writes; the others do their part in gathering what it writes.
-
-    Args:
-        minutes: between two checkpoints within an epoch; 0: none there.
-    """
-
-    def __init__(self, path: Path, minutes: float = 0.0) -> None:
-        self.path, self.minutes = path, minutes
-        self._last = time.monotonic()
-        self._trainer: Any = None
-        self._before = 0
-
-    def on_train_epoch_start(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
-        """Whose state it is."""
-        assert isinstance(pl_module, FitModule)
-        self._trainer, self._before = trainer, pl_module.current_epoch * pl_module.steps_of_epoch
-
-    def on_train_epoch_end(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
-        """Write the state after the epoch that ended."""
-        assert isinstance(pl_module, FitModule)
-        self._write(trainer, pl_module, WithinEpoch(epoch=trainer.current_epoch + 1))
-
-    def wish(self) -> bool:
-        """Whether the last one was long ago, by rank zero's clock."""
-        if not self.minutes or time.monotonic() - self._last < 60 * self.minutes:
-            return False
-        return current_group().is_first
-
-    def on_step_end(self, done: int) -> None:
-        """Write the state after the step that ended, where it is time."""
-        if not self.is_due:
-            return
-        module, step = self._trainer.lightning_module, done - self._before
-        if step < module.steps_of_epoch:  # the epoch's own checkpoint follows at once
-            self._write(self._trainer, module, module.within_now(step))
-
-    def _write(self, trainer: lit.Trainer, module: FitModule, within: WithinEpoch) -> None:
-        if current_group().is_first:
-            make_folder(self.path.parent)
-        part = self.path.with_suffix(".part")
-        module.within = within
-        trainer.save_checkpoint(part)
-        module.within = WithinEpoch()
-        if current_group().is_first:
-            put_in_place(part, self.path)
-        self._last = time.monotonic()
+class OutOfPatience(Exception):  # noqa: N818 - it is no error
+    """The validation score has not risen for as many epochs as the options allow."""
 
 
 class StepProgress(StepCallback):
@@ -198,68 +144,3 @@ class StepProgress(StepCallback):
     def on_step_end(self, done: int) -> None:
         """One step more."""
         self.report(self.before + done, self.total)
-
-
-class OutOfPatience(Exception):  # noqa: N818 - it is no error
-    """The validation score has not risen for as many epochs as the options allow."""
-
-
-class StopWhenAsked(StepCallback):
-    """Ends the fit after the batch in which Ctrl-C or SIGTERM came."""
-
-    def __init__(self) -> None:
-        self.asked, self._looked = False, 0.0
-        self._ask: Any = None
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Catch the first Ctrl-C or SIGTERM; a second one ends the process as usual."""
-        before = {}
-
-        def ask(number: int, frame: Any) -> None:
-            self.asked = True
-            signal.signal(number, before[signal.Signals(number)])
-
-        try:
-            before = {number: signal.signal(number, ask) for number in _SIGNALS}
-            self._ask = ask
-        except ValueError:  # not in the main thread: somebody else handles signals
-            before = {}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def on_train_start(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
-        """Keep Lightning from what it does at SIGTERM: end one rank alone, or with exit code 0."""
-        if self._ask and not self.asked:
-            signal.signal(signal.SIGTERM, self._ask)
-
-    def is_asked_anywhere(self) -> bool:
-        """Whether somebody asked this process or, as of a second ago, another rank.
-
-        For work that every rank does by itself.
-        """
-        now, group = time.monotonic(), current_group()
-        if group.world > 1 and now - self._looked > LOOK_SECONDS:
-            self._looked = now
-            if self.asked:
-                group.ask_to_stop()
-            self.asked = self.asked or group.is_asked_to_stop()
-        return self.asked
-
-    def wish(self) -> bool:
-        """Whether somebody asked this process."""
-        return self.asked
-
-    def on_scored(self) -> None:
-        """Stop here if asked."""
-        if self.is_due:
-            raise Interrupted
-
-    def on_step_end(self, done: int) -> None:
-        """Stop here if asked."""
-        if self.is_due:
-            self.asked = True
-            raise Interrupted

@@ -13,7 +13,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 
 from convgraft.compose import Composite, keep_answers
-from convgraft.training.callbacks import BestWeights, StopWhenAsked
+from convgraft.training.callbacks import BestWeights
 from convgraft.training.check import check_fit, check_reach, class_counts
 from convgraft.training.diverged import Kept, told
 from convgraft.training.epoch_log import closing
@@ -25,6 +25,7 @@ from convgraft.training.policies import FreezePolicy
 from convgraft.training.process_group import current_group
 from convgraft.training.stage_runner import StageRunner
 from convgraft.training.stages import Stage, plan_stages
+from convgraft.training.stopping import StopWhenAsked
 from convgraft.training.task import Task
 
 

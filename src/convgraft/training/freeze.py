@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from convgraft.compose import Composite
 from convgraft.errors import UsageError
@@ -144,3 +144,17 @@ def apply_freeze(composite: Composite, freeze: Freeze) -> Composite:
     for name, parameter in composite.named_parameters():
         parameter.requires_grad_(freeze.rates[name] > 0)
     return composite.holding(freeze.held)
+
+
+def trainable_state(composite: Composite, freeze: Freeze) -> Mapping[str, Tensor]:
+    """The tensors that training can change: trained weights, and buffers of parts not held."""
+    return {
+        name: tensor for name, tensor in composite.state_dict().items() if _changes(name, freeze)
+    }
+
+
+def _changes(name: str, freeze: Freeze) -> bool:
+    """A held batch norm keeps its statistics, and its weights may learn."""
+    if name in freeze.rates:
+        return freeze.rates[name] > 0
+    return name.rpartition(".")[0] not in freeze.held

@@ -14,9 +14,9 @@ from torch import Tensor
 from convgraft.cache.memory_format import laid_out
 from convgraft.compose import Composite
 from convgraft.data import MISSING
-from convgraft.errors import RunError, UsageError
+from convgraft.errors import RunError
 from convgraft.training.ahead import ahead
-from convgraft.training.balance import BALANCES
+from convgraft.training.balance import BALANCES, shared_weight
 from convgraft.training.compiled_step import CompiledLoss, Loss, check_compilable
 from convgraft.training.freeze import Freeze
 from convgraft.training.loaders import Batch, Epochs
@@ -127,6 +127,11 @@ class FitModule(lit.LightningModule):
                 self._losses.append(loss.detach())
                 for callback in callbacks:
                     callback.on_step_end(before + number + 1)
+        self._go_on()  # where all of its steps were done before
+
+    def whole(self) -> Composite:
+        """The composite with all its weights as they are now; of several ranks all ask for it."""
+        return self.composite
 
     @property
     def first_step(self) -> int:
@@ -176,20 +181,8 @@ class FitModule(lit.LightningModule):
             return None
         if self._shared:
             return self._shared[0]
-        weights = [p for p in self.composite.parameters() if p.requires_grad and p.dim() > 1]
-        for loss in losses:
-            if not weights:
-                break
-            grads = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
-            weights = [w for w, grad in zip(weights, grads, strict=True) if grad is not None]
-        if not weights:
-            raise UsageError(
-                "gradnorm balances the pull of tasks at weights that they share and that learn",
-                found="none",
-                hint="--balance uncertainty, or a freeze policy that lets the trunk learn",
-            )
-        self._shared = (weights[-1],)
-        return weights[-1]
+        self._shared = (shared_weight(self.composite, losses),)
+        return self._shared[0]
 
     def mean_loss(self) -> float:
         """The mean training loss of the epoch so far; raises NotFinite where one is no number."""
@@ -268,20 +261,6 @@ def _score(logits: Tensor, labels: Tensor) -> dict[str, float]:
     if not len(labels):
         return {"top1": 0.0, "nll": math.inf}
     return {
-        "top1": (logits.argmax(1) == labels).float().mean().item(),
+        "top1": (logits.argmax(1) == labels).sum().item() / len(labels),
         "nll": F.cross_entropy(logits, labels).item(),
     }
-
-
-def trainable_state(composite: Composite, freeze: Freeze) -> Mapping[str, Tensor]:
-    """The tensors that training can change: trained weights, and buffers of parts not held."""
-    return {
-        name: tensor for name, tensor in composite.state_dict().items() if _changes(name, freeze)
-    }
-
-
-def _changes(name: str, freeze: Freeze) -> bool:
-    """A held batch norm keeps its statistics, and its weights may learn."""
-    if name in freeze.rates:
-        return freeze.rates[name] > 0
-    return name.rpartition(".")[0] not in freeze.held

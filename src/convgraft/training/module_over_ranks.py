@@ -49,6 +49,8 @@ class FitModuleOverRanks(FitModule):
     def training_step(self, batch: Batch | str, index: int) -> None:  # type: ignore[override]
         """One step; raises NotFinite, on all ranks, before that of a loss that is no number."""
         if isinstance(batch, str):
+            if index + 1 == self.steps_of_epoch:
+                self._go_on()
             return
         callbacks = step_callbacks(self.trainer)
         if index == self.first_step:

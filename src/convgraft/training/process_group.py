@@ -44,6 +44,7 @@ class Group:
         rank, world: of this process among all, and how many there are.
         local_rank, local_world: the same on this machine.
         store: what all of them can look something up in at any time; None for one alone.
+        sharded: whether the weights that they train are spread over them.
     """
 
     rank: int = 0
@@ -51,6 +52,7 @@ class Group:
     local_rank: int = 0
     local_world: int = 1
     store: Store | None = None
+    sharded: bool = False
 
     @property
     def is_first(self) -> bool:

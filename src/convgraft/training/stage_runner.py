@@ -23,24 +23,19 @@ from convgraft.data import Pixels
 from convgraft.errors import UsageError
 from convgraft.training.budget import EpochsInBudget, decided_epochs
 from convgraft.training.calibrate import calibrate, standardisers
-from convgraft.training.callbacks import (
-    BestWeights,
-    Checkpoint,
-    OutOfPatience,
-    StepProgress,
-    StopWhenAsked,
-)
+from convgraft.training.callbacks import BestWeights, OutOfPatience, StepProgress
 from convgraft.training.checkpoint_file import check_checkpoint
 from convgraft.training.enough_memory import enough_memory
 from convgraft.training.epoch_log import EpochLog
-from convgraft.training.freeze import apply_freeze
+from convgraft.training.freeze import apply_freeze, trainable_state
 from convgraft.training.loaders import check_images, loader
-from convgraft.training.module import FitModule, stage_seed, trainable_state
+from convgraft.training.module import FitModule, stage_seed
 from convgraft.training.module_over_ranks import FitModuleOverRanks, Steps
 from convgraft.training.options import FitOptions
-from convgraft.training.process_group import Interrupted, current_group
+from convgraft.training.process_group import Group, Interrupted, current_group
 from convgraft.training.run_once import RunOnce, run_once
 from convgraft.training.stages import Stage
+from convgraft.training.stopping import Checkpoint, StopWhenAsked
 from convgraft.training.task import Task
 from convgraft.training.trainer import trainer_for
 from convgraft.training.upstream import Upstream
@@ -69,6 +64,8 @@ class StageRunner:
     ) -> None:
         self.composite, self.task, self.stages = composite, task, stages
         self.checkpoint, self.on_progress, self.loggers = checkpoint, on_progress, loggers
+        if current_group().sharded:
+            _check_shardable(stages)
         self.found = current_group().local_copy(checkpoint) if checkpoint else None
         self.resumed = _stage_in(self.found, stages)
         self.first = self.resumed or 0
@@ -105,8 +102,7 @@ class StageRunner:
         budget = self._budget(number, batches)
         epochs = (budget.epochs if budget else None) or stage.options.epochs
         best.seconds += time.monotonic() - began
-        made = FitModule if group.world == 1 else FitModuleOverRanks
-        module = made(
+        module = _module_of(group)(
             rest_of(once.frontier, held.held) if once else held,
             stage.freeze,
             stage.objective,
@@ -123,7 +119,7 @@ class StageRunner:
         seed = stage_seed(stage.options.seed, number)
         callbacks = self._callbacks(number, batches, best, stop)
         callbacks = [budget, *callbacks] if budget else callbacks
-        unused = _has_unused(module) if group.world > 1 else False
+        unused = _has_unused(module) if group.world > 1 and not group.sharded else False
         trainer = trainer_for(replace(stage.options, epochs=epochs), callbacks, unused=unused)
         order = loader(train, stage.options, shuffle=True, seed=seed, ranks=group.ranks)
         try:
@@ -187,17 +183,36 @@ class StageRunner:
     def _callbacks(
         self, number: int, batches: int, best: BestWeights, stop: StopWhenAsked
     ) -> list[lit.Callback]:
-        found: list[lit.Callback] = [best, stop]
+        found: list[lit.Callback] = [best]
         if self.on_progress:
             steps = [stage.options.epochs * batches for stage in self.stages]
             before, total = sum(steps[:number]), sum(steps)
             found.append(StepProgress(self.on_progress, before, total))
         if self.loggers:
             found.append(EpochLog(self.loggers, best, batches))
-        if not self.checkpoint:
-            return found
-        minutes = self.stages[number].options.checkpoint_minutes
-        return [*found, Checkpoint(self.checkpoint, minutes)]
+        stop.checkpoint = None
+        if self.checkpoint:
+            minutes = self.stages[number].options.checkpoint_minutes
+            stop.checkpoint = Checkpoint(self.checkpoint, minutes)
+            found.append(stop.checkpoint)
+        return [*found, stop]
+
+
+def _module_of(group: Group) -> type[FitModule]:
+    """What trains a composite: alone, with others, or with others that have shares of it."""
+    if group.sharded:
+        from convgraft.training.module_sharded import FitModuleSharded
+
+        return FitModuleSharded
+    return FitModule if group.world == 1 else FitModuleOverRanks
+
+
+def _check_shardable(stages: Sequence[Stage]) -> None:
+    """Raise UsageError for a stage whose weights cannot be spread over ranks."""
+    from convgraft.training.sharded import check_shardable
+
+    for stage in stages:
+        check_shardable(stage.options, stage.objective.balance)
 
 
 def _has_unused(module: FitModule) -> bool:

@@ -119,13 +119,21 @@ def _spread(options: FitOptions, group: Group, unused: bool) -> dict[str, Any]:
     return {
         "devices": devices,
         "num_nodes": max(1, group.world // max(1, group.local_world)),
-        "strategy": _strategy(environment, unused),
+        "strategy": _strategy(environment, group, unused),
         "use_distributed_sampler": False,
+        "inference_mode": not group.sharded,  # weights gathered in it could not learn afterwards
     }
 
 
-def _strategy(environment: GroupEnvironment, unused: bool) -> Strategy:
-    """Gradients of what learns are summed; nothing that is frozen, and no buffer, is ever sent."""
+def _strategy(environment: GroupEnvironment, group: Group, unused: bool) -> Strategy:
+    """Gradients of what learns are summed; no buffer is ever sent.
+
+    Nothing that is frozen is sent either, unless weights are spread over the ranks.
+    """
+    if group.sharded:
+        from convgraft.training.sharded_strategy import ShardedStrategy
+
+        return ShardedStrategy(cluster_environment=environment)
     return DDPStrategy(
         cluster_environment=environment,
         find_unused_parameters=unused,

@@ -67,6 +67,15 @@ class Upstream:
                     reached |= {value, *self._writers(value, node)}
         return found
 
+    def carrying(self, learns: Collection[str]) -> set[str]:
+        """Paths of the modules whose results depend on any of the parameters `learns`."""
+        found: set[fx.Node] = set()
+        for node in self._graph.nodes:
+            read = {n for value in _inputs(node) for n in (value, *self._writers(value, node))}
+            if not _is_stop(node) and (self._own.get(node, set()) & set(learns) or read & found):
+                found.add(node)
+        return {str(node.target) for node in found if node.op == "call_module"}
+
     def _writers(self, value: fx.Node, reader: fx.Node) -> set[fx.Node]:
         """The nodes that overwrite a value in place before somebody reads it."""
         writers = (self._origins.get(origin) for origin in value.meta.get("writers", ()))

@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from convgraft.compose.nested import RUN_FILES
 from convgraft.errors import ArtifactError, SourceError
 from convgraft.export.contents import read_labels, read_notes, read_object
+from convgraft.opening.runs import RUN_FILES
 from convgraft.plan import Plan, read_plan
 from convgraft.sources.spec import parse_spec
 

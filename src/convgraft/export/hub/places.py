@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from convgraft.compose.nested import LIBRARIES, RUN_PREFIX
+from convgraft.opening.runs import LIBRARIES, RUN_PREFIX
 from convgraft.plan import Plan, SourceRef
 
 UNNAMED = "here"

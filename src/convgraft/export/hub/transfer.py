@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import convgraft
-from convgraft.compose.nested import RUN_FILES
 from convgraft.errors import ArtifactError, ConvgraftError, RunError, UsageError
 from convgraft.export.hub.check import ATTRIBUTES, HUB_FILES, check_artifact, check_size
 from convgraft.export.hub.extra import check_name, hub_library
 from convgraft.export.hub.folder import check_new
+from convgraft.opening.runs import RUN_FILES
 from convgraft.plan import Plan
 from convgraft.plan.shown import shown_name
 

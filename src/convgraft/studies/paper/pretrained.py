@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from convgraft.cache import Cache
-from convgraft.compose import open_network
 from convgraft.data import ImageSet
 from convgraft.errors import ArtifactError, RunError
+from convgraft.opening import open_network
 from convgraft.strategies import Ingredients
 from convgraft.studies.cell import Report
 from convgraft.studies.design import Design, build_arm

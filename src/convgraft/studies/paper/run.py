@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from convgraft.cache import Cache, default_cache
-from convgraft.compose import open_network, source_seed
 from convgraft.data import ImageSet
 from convgraft.durable.lines import Line
+from convgraft.opening import open_network, source_seed
 from convgraft.sources import Source
 from convgraft.strategies import Ingredients, source_names
 from convgraft.studies.cell import Cell, Report

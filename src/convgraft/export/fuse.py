@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from convgraft.cache.plain_layers import is_plain
 from convgraft.layers.adapters import Flat, Resize
 
 Layer = nn.Conv2d | nn.Linear
@@ -30,16 +31,6 @@ def averages(node: fx.Node, module: nn.Module | None) -> bool:
     if node.target in (torch.flatten, "flatten"):
         return node.args[1:] == (1,) and not node.kwargs
     return type(module) in _AVERAGES or node.target is F.adaptive_avg_pool2d
-
-
-def is_plain(layer: nn.Module) -> bool:
-    """Whether a layer is a convolution or a dense layer that computes what its weights say.
-
-    Kinds derived from them may standardise their weights or pad in other ways, and hooks may do
-    anything.
-    """
-    hooked = layer._forward_pre_hooks or layer._forward_hooks
-    return type(layer) in (nn.Conv2d, nn.Linear) and not hooked
 
 
 def refusal(first: nn.Conv2d, second: nn.Module) -> str | None:

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from convgraft.compose import Composite, Folded, compose, cost, fold_adapters
-from convgraft.compose.fuse import Layer, fuse, refusal
+from convgraft.compose import Composite, compose, cost
+from convgraft.export import Folded, fold_adapters
+from convgraft.export.fuse import Layer, fuse, refusal
 from convgraft.sources import source
 from helpers import head, images, opened, plan_for, same, same_state, wire
 

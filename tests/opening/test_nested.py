@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from convgraft.compose import Composite, compose, cost, open_network, open_source
+from convgraft.compose import Composite, compose, cost
 from convgraft.errors import PlanError, SourceError
 from convgraft.export import load, save
+from convgraft.opening import compile_plan, open_network, open_source
 from convgraft.plan import Head, Plan, SourceRef, TapRef, Wire, parse_plan
 from convgraft.sources import Source
 from convgraft.strategies.ingredients import source_ref
@@ -46,7 +47,7 @@ def opened_gates(composite: Composite) -> Composite:
 
 
 def saved(folder: Path, text: str, *, seed: int = 0) -> Path:
-    network = opened_gates(compose(parse_plan(text), seed=seed))
+    network = opened_gates(compile_plan(parse_plan(text), seed=seed))
     return save(folder, network, labels=("x", "y", "z"))
 
 
@@ -195,7 +196,7 @@ def test_twice_nested(nested: Source, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("held", [True, False])
 def test_frozen_runs_that_share_a_source_compute_it_once(tmp_path: Path, held: bool) -> None:
-    folders = [save(tmp_path / str(n), compose(parse_plan(SHARED), seed=n), labels="xyz")
+    folders = [save(tmp_path / str(n), compile_plan(parse_plan(SHARED), seed=n), labels="xyz")
                for n in (0, 1)]  # fmt: skip
     sources = {n: open_network(str(f)) for n, f in zip("xy", folders, strict=True)}
     heads = [head("h", "average", "x:logits", "y:logits")]
@@ -212,7 +213,7 @@ def test_frozen_runs_that_share_a_source_compute_it_once(tmp_path: Path, held: b
 
 def test_a_plan_names_a_run(single: Path) -> None:
     plan = parse_plan(f'image {SIZE}\nsource x = "{single}"\n')
-    network = compose(plan)
+    network = compile_plan(plan)
     assert network.plan == plan
     assert network.complete_plan.sources[0].plan == load(single).plan
     assert torch.equal(
@@ -283,7 +284,7 @@ def test_its_preprocessing_is_its_own(joined: Path, asked: dict) -> None:
 
 FACTORY = """\
 from pathlib import Path
-from convgraft.sources.zoo import CifarResNet
+from convgraft.zoo.networks import CifarResNet
 Path("ran").touch()
 class ByMode(CifarResNet):
     def forward(self, x):
@@ -295,7 +296,7 @@ def build(): return ByMode(20, 10)
 def test_no_code_runs_unless_it_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("own_nets.py").write_text(FACTORY)
-    inner = compose(Plan(SIZE, (SourceRef("a", "python:own_nets:build"),)))
+    inner = compile_plan(Plan(SIZE, (SourceRef("a", "python:own_nets:build"),)))
     save("inner", inner, labels="0123456789")
     trusted = open_network("inner", trust_python=True)
     outer = compose(plan_for({"x": trusted}, size=SIZE), {"x": trusted})
@@ -308,7 +309,7 @@ def test_no_code_runs_unless_it_is_trusted(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(SourceError, match="wants to run Python code"):
         open_source(outer.complete_plan.sources[0], bare=True)
     with pytest.raises(PlanError, match="wants to run Python code"):
-        compose(Plan(SIZE, (SourceRef("x", "outer"),)))
+        compile_plan(Plan(SIZE, (SourceRef("x", "outer"),)))
     assert not Path("ran").exists()
     assert trusted.capture.train is not trusted.capture.eval
     network = open_network("outer", trust_python=True).module

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convgraft.sources.kernel_file import read_kernels
+from convgraft.zoo.kernel_file import read_kernels
 
 
 def identity(size: int = 1) -> Tensor:

@@ -4,10 +4,10 @@
     filters/gaussian:size=7,sigma=1.5        with options
     filters/gaussian+sobel_x+sobel_y         several side by side, their channels in that order
     filters/random:size=3,channels=16,seed=3 kernels over all three colours
-    filters/kernels:file=PATH                your own, see `convgraft.sources.kernel_file`
+    filters/kernels:file=PATH                your own, see `convgraft.zoo.kernel_file`
 
 A bank is a source like any other: a wire takes it in front of a network, a freeze policy says
-whether its kernels learn. `KERNELS` in `convgraft.sources.kernels` lists the filters.
+whether its kernels learn. `KERNELS` in `convgraft.zoo.kernels` lists the filters.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convgraft.errors import SourceError, near_miss
-from convgraft.sources.kernels import KERNELS, Option
+from convgraft.zoo.kernels import KERNELS, Option
 
 COLOURS = 3
 MAX_NUMBERS = 20_000_000  # in the kernels of a bank

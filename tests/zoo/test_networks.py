@@ -6,7 +6,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from convgraft.sources.zoo import CifarResNet, Custom16
+from convgraft.zoo.networks import CifarResNet, Custom16
 from helpers import images
 
 # With convolution shortcuts: the counts of He et al., table 6, and 2,752 for the two shortcuts.

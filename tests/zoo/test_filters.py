@@ -21,9 +21,9 @@ from convgraft.compose import Composite, compose
 from convgraft.errors import SourceError
 from convgraft.plan import parse_plan
 from convgraft.sources import source
-from convgraft.sources.filters import build_filters
-from convgraft.sources.kernels import KERNELS
 from convgraft.strategies.ingredients import source_ref
+from convgraft.zoo.filters import build_filters
+from convgraft.zoo.kernels import KERNELS
 from helpers import head, images, opened, plan_for, run, run_alone, wire
 
 BUILT_IN = [name for name in KERNELS if name != "kernels"]

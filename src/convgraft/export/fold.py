@@ -14,12 +14,13 @@ from dataclasses import dataclass
 
 from torch import fx, nn
 
-from convgraft.compose.composite import Composite
-from convgraft.compose.cost import cost
-from convgraft.compose.fuse import Layer, averages, fuse, is_plain, is_same, refusal
+from convgraft.cache.plain_layers import is_plain
+from convgraft.compose import Composite, cost
+from convgraft.compose.cost import measured
 from convgraft.compose.prune import prune_modules
+from convgraft.export.fuse import Layer, averages, fuse, is_same, refusal
 from convgraft.layers.adapters import ResidualMix
-from convgraft.sources.dry_run import DryRun, dry_run
+from convgraft.sources.dry_run import DryRun
 
 _ADAPTERS = "adapters."
 _RESIZES = "it resizes and does nothing else"
@@ -64,7 +65,7 @@ def fold_adapters(composite: Composite) -> Folded:
     where it takes no more multiply-accumulates. The composite is not changed.
     """
     network, adapters = _opened(composite)
-    folder = _Folder(network, _counted(composite, network))
+    folder = _Folder(network, measured(composite, network, network.graph))
     reasons = {name: folder.fold(layers) for name, layers in adapters.items()}
     network.graph.lint()
     network.recompile()
@@ -75,7 +76,7 @@ def fold_adapters(composite: Composite) -> Folded:
         tuple(name for name in reasons if name not in kept),
         kept,
         cost(composite).macs,
-        _counted(composite, network).total,
+        measured(composite, network, network.graph).total,
     )
 
 
@@ -113,13 +114,6 @@ def _layer_paths(path: str, layer: nn.Module) -> Iterator[str]:
         yield f"{path}.linear"  # the block beside it adds nothing
     else:
         yield path
-
-
-def _counted(composite: Composite, network: FoldedNetwork) -> DryRun:
-    size = composite.plan.image_size
-    outputs = network.graph.output_node().all_input_nodes
-    opaque = any(one.capture.opaque for one in composite.resolved.checked.sources.values())
-    return dry_run(network, network.graph, outputs, (2, 3, size, size), real=opaque)
 
 
 class _Folder:

@@ -19,10 +19,9 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from convgraft.compose.composite import Composite
+from convgraft.compose import Composite, Resolved
 from convgraft.compose.prune import prune_graph
-from convgraft.compose.resolve import Resolved
-from convgraft.sources.capture import CallTracer, Capture, Graph
+from convgraft.sources.capture import CallTracer, Capture, Graph, same_code
 
 _PARTS = ("adapters.", "joins.", "heads.")
 
@@ -35,15 +34,11 @@ def unfold(composite: Composite, answer: str) -> Capture:
         composite.train(mode)
         graphs[mode] = _Unfolder(composite, training=mode).run(answer)
     composite.train(training)
-    if _code(graphs[True].fx) == _code(graphs[False].fx):
+    if same_code(graphs[True].fx, graphs[False].fx):
         graphs[True] = graphs[False]
     opened = composite.resolved.checked.sources
     opaque = [f"sources.{n}.{path}" for n, one in opened.items() for path in one.capture.opaque]
     return Capture(graphs[True], graphs[False], tuple(opaque))
-
-
-def _code(graph: fx.Graph) -> str:
-    return graph.python_code("self").src
 
 
 class _Unfolder:
