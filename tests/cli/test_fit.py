@@ -257,7 +257,7 @@ def test_ctrl_c_leaves_a_loadable_artifact(number: int, pictures: Path, tmp_path
     process.send_signal(number)
     _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
-    assert "goes on from the last whole epoch" in told
+    assert "goes on from the last checkpoint" in told
     assert "Traceback" not in told
     assert cg.load(out).metrics["finished"] is False
 

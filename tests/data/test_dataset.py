@@ -47,6 +47,18 @@ def test_augmentation_depends_on_seed_epoch_and_row_only(pixels: Pixels):
     assert all(changed)
 
 
+def test_training_in_float64_sees_the_same_images(pixels: Pixels):
+    data = PixelDataset(pixels, range(40), augment=augmentation("standard", 8), seed=1)
+    seen = [data[0, row][0] for row in range(40)]
+    torch.set_default_dtype(torch.float64)
+    try:
+        again = [data[0, row][0] for row in range(40)]
+        assert torch.get_default_dtype() is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(torch.equal(*pair) for pair in zip(seen, again, strict=True))
+
+
 def test_the_global_generator_is_left_alone(pixels: Pixels):
     data = PixelDataset(pixels, range(40), augment=augmentation("light", 8))
     torch.manual_seed(5)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from convgraft.training.ahead import AHEAD, CudaLane, ahead, sent_ahead
-from convgraft.training.loaders import Batch
+from convgraft.training.epochs import Batch
 
 CPU = torch.device("cpu")
 

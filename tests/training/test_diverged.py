@@ -14,7 +14,7 @@ from convgraft.errors import RunError
 from convgraft.sources import source
 from convgraft.training import PRESETS, FitOptions, Task, fit
 from convgraft.training.diverged import batch_images
-from convgraft.training.loaders import EVALUATION_BATCH
+from convgraft.training.epochs import EVALUATION_BATCH
 from helpers import Tiny, head, plan_for, same_state
 
 OPTIONS = FitOptions(epochs=2, batch_size=50, augment="none", accelerator="cpu")

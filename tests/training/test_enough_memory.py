@@ -7,7 +7,7 @@ import pytest
 from convgraft.errors import RunError
 from convgraft.training import FitOptions
 from convgraft.training.enough_memory import enough_memory
-from convgraft.training.loaders import evaluation_batch
+from convgraft.training.epochs import evaluation_batch
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from torch import Tensor
 from convgraft.data import Pixels
 from convgraft.data.seeding import shuffled
 from convgraft.training import FitOptions, loaders
-from convgraft.training.loaders import Batch, loader
+from convgraft.training.epochs import Batch
+from convgraft.training.loaders import loader
 from convgraft.training.ranks import Ranks
 
 

@@ -23,7 +23,8 @@ from convgraft.data import split_images as split_of
 from convgraft.sources import source
 from convgraft.strategies import STRATEGIES, Ingredients
 from convgraft.training import PRESETS, FitOptions, Task, evaluate, fit, loaders
-from convgraft.training.loaders import Batch, loader
+from convgraft.training.epochs import Batch
+from convgraft.training.loaders import loader
 from convgraft.training.ranks import Ranks
 
 Write = Callable[..., Path]

@@ -17,7 +17,7 @@ from convgraft.compose import compose
 from convgraft.errors import UsageError
 from convgraft.strategies import STRATEGIES, Ingredients, StrategyOptions
 from convgraft.training import PRESETS, FitOptions, FitResult, Task, fit
-from convgraft.training.loaders import Epochs
+from convgraft.training.epochs import Epochs
 from convgraft.training.stopping import Checkpoint, StopWhenAsked
 
 OPTIONS = FitOptions(

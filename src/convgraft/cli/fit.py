@@ -185,8 +185,9 @@ def fit(
     timm/mobilenetv3_small_100@b.safetensors --image-size 100 --baselines --out runs/x
     """
     from convgraft.cli import launch
+    from convgraft.cli.ranks import Launch
 
-    launch.begin(launch.Launch(devices or 1, num_nodes or 1, node_rank, master, strategy_dist))
+    launch.begin(Launch(devices or 1, num_nodes or 1, node_rank, master, strategy_dist))
 
     from convgraft.cli import fit_checks, fit_outcome, fit_steps, pipeline, study_steps
     from convgraft.cli.leak_check import tell_copies

@@ -12,9 +12,9 @@ from datetime import timedelta
 from typing import Any
 
 from convgraft.cli.console import be_silent
-from convgraft.cli.launch import TIMEOUT
 from convgraft.errors import RunError, UsageError
 
+TIMEOUT = "CONVGRAFT_RANK_TIMEOUT"  # seconds, where others than SECONDS are wanted
 INTERFACE = "GLOO_SOCKET_IFNAME"
 MEETING_SECONDS = 300.0
 SECONDS = 1800.0  # that a rank waits for another one before it gives up

@@ -65,8 +65,9 @@ def match(
     --data pictures/ --image-size 32 --out runs/match --plan joined.yaml
     """
     from convgraft.cli import launch
+    from convgraft.cli.ranks import Launch
 
-    launch.begin(launch.Launch(devices or 1, num_nodes or 1, node_rank, master))
+    launch.begin(Launch(devices or 1, num_nodes or 1, node_rank, master))
 
     from convgraft.cli import match_files, match_steps
     from convgraft.cli.match_data import match_data

@@ -128,7 +128,7 @@ def _stopped(main: Trained, last: Trained, task: Task, folder: RunFolder) -> Run
     return RunError(
         f"stopped while training {last.arm.name}",
         found=found,
-        hint="the same command, without --overwrite, goes on from the last whole epoch",
+        hint="the same command, without --overwrite, goes on from the last checkpoint",
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from convgraft.cli.launch import Launch
+from convgraft.cli.ranks import Launch
 
 PATIENCE = 120  # seconds that ranks have to come to an end in good order
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -16,10 +16,10 @@ from convgraft.data import ImageSet, split_images
 from convgraft.errors import UsageError
 from convgraft.strategies import Ingredients
 from convgraft.studies import Cell, Entry, Study, entries, taking, with_sides
+from convgraft.studies.arm_task import OpenCell
 from convgraft.studies.opening import DataPlace, same_images
 from convgraft.studies.seeds import SEEDS
 from convgraft.studies.seeds import read_seeds as seeds_in
-from convgraft.studies.tasks import OpenCell
 from convgraft.training import FitOptions, Task
 from convgraft.training.at_rest import EXACT
 from convgraft.training.options import AUTO

@@ -51,7 +51,7 @@ AUGMENTATIONS: Mapping[str, Callable[[int], Augmentation | None]] = MappingProxy
 def augmentation(name: str, size: int) -> Augmentation | None:
     """The augmentation of that name: uint8 [3, size, size] to the same; None for `none`.
 
-    It draws from torch's global generator; `PixelDataset` seeds that for each image.
+    It draws from torch's global generator; `seeded` gives it a seed for each image.
 
     Raises:
         DataError: there is no such augmentation.
@@ -66,3 +66,20 @@ def augmentation(name: str, size: int) -> Augmentation | None:
             hint=near_miss(name, AUGMENTATIONS),
         )
     return AUGMENTATIONS[name](size)
+
+
+def seeded(augment: Augmentation, image: torch.Tensor, seed: int) -> torch.Tensor:
+    """What `augment` makes of an image with that seed, wherever it is asked.
+
+    Torch's generator is left as it was, and neither its state nor the default dtype that a
+    training in float64 sets matters: it decides how many random bits a number takes.
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        # Only the CPU generator: torch.manual_seed would also reseed the accelerators.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            return augment(image)
+    finally:
+        torch.set_default_dtype(before)

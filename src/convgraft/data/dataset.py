@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from convgraft.data.augment import Augmentation
+from convgraft.data.augment import Augmentation, seeded
 from convgraft.data.pixels import Pixels
 from convgraft.data.seeding import check_seed, derived_seed
 
@@ -58,10 +58,7 @@ def augmented(
     image: torch.Tensor, augment: Augmentation, seed: int, epoch: int, row: int
 ) -> torch.Tensor:
     """What `augment` makes of the image in that row in that epoch, whoever asks, and when."""
-    # Only the CPU generator: torch.manual_seed would also reseed the accelerators.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(derived_seed(seed, epoch, row))
-        return augment(image)
+    return seeded(augment, image, derived_seed(seed, epoch, row))
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):

@@ -124,7 +124,7 @@ class CellWork:
             raise StoppedError(
                 f"stopped while training {entry.name}, {self.cell.name}",
                 found=f'{len(finished(self.store.lines))} results are in "{self.store.folder}"',
-                hint="the same command goes on from the last whole epoch",
+                hint="the same command goes on from the last checkpoint",
             )
         return trained
 

@@ -8,14 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from convgraft.durable.lines import Line
 from convgraft.durable.on_disk import make_folder
+from convgraft.studies.arm_task import ArmTask
 from convgraft.studies.store import CONFIG, StudyStore
-
-if TYPE_CHECKING:
-    from convgraft.studies.tasks import ArmTask
 
 
 @dataclass(frozen=True, eq=False)

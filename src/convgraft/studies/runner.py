@@ -40,7 +40,7 @@ def run_study(
             `convgraft.studies.spread`. None: this process trains one arm after another.
 
     An arm that fails does not stop the others. Raises RunError where somebody stopped it: the same
-    call goes on from the last whole epoch; ArtifactError where results of these cells took another
+    call goes on from the last checkpoint; ArtifactError where results of these cells took another
     number of epochs; DataError for what is wrong with the data.
     """
     if workers is not None:

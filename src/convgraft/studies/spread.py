@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 
 from convgraft.durable.lines import Line
 from convgraft.errors import ArtifactError, DataError
+from convgraft.studies.arm_task import ArmTask, OpenCell
 from convgraft.studies.cell import Cell, Report, StoppedError, stop_if_full
 from convgraft.studies.cell_work import CellWork
 from convgraft.studies.entries import entries, with_sides
 from convgraft.studies.failures import FAILED, finished
 from convgraft.studies.store import StudyStore
 from convgraft.studies.study import Study, taking
-from convgraft.studies.tasks import ArmTask, OpenCell, Parcel, do_arm
+from convgraft.studies.tasks import Parcel, do_arm
 from convgraft.studies.turns import Place, Turns
 from convgraft.studies.workers import TRIES, Ended, Workers
 from convgraft.training import FitOptions
@@ -83,7 +84,7 @@ class _Spread:
             raise StoppedError(
                 f"stopped while {len(turns.started)} arms were in work",
                 found=f'{len(finished(store.lines))} results are in "{store.folder}"',
-                hint="the same command goes on from the last whole epoch of each",
+                hint="the same command goes on from the last checkpoint of each",
             ) from error
         self._tell()
 

@@ -7,56 +7,22 @@ small study folder of its own, and sends home what lies there in the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from convgraft.durable.lines import Line
 from convgraft.errors import ArtifactError, ConvgraftError, DataError
-from convgraft.strategies import Ingredients
-from convgraft.studies.cell import Cell, StoppedError
+from convgraft.studies.arm_task import ArmTask
+from convgraft.studies.cell import StoppedError
 from convgraft.studies.cell_work import CellWork
 from convgraft.studies.entries import entries
 from convgraft.studies.failures import FAILED
 from convgraft.studies.own_store import own_store
 from convgraft.studies.stopping import Stop
 from convgraft.studies.store import StudyStore
-from convgraft.studies.study import Entry, Study, taking
+from convgraft.studies.study import Entry, taking
 from convgraft.studies.workers import Report
-from convgraft.training import FitOptions, Task
-
-OpenCell = Callable[[Cell], tuple[Task, Ingredients]]
-
-
-@dataclass(frozen=True, eq=False)
-class ArmTask:
-    """One arm of one cell, by value.
-
-    Attributes:
-        token: of the study's call: tasks that have the same one share what is opened.
-        study: with all that was decided before it began.
-        open_cell: as of `run_study`; a function of a module, or a method of plain values.
-        arm: the entry's name.
-        again: whether its line is there, and its weights alone are wanted, trained once more.
-        keep: whether its weights are wanted.
-        lines: that its work has to know: of its members, and of the same arm in other cells.
-        weights: of its members, as files' bytes by name.
-        folder: of the study; a worker that has it too writes checkpoints there.
-        config: of the study, by which that folder is known.
-    """
-
-    token: str
-    study: Study
-    cell: Cell
-    open_cell: OpenCell
-    options: FitOptions
-    arm: str
-    again: bool = False
-    keep: bool = False
-    lines: Sequence[Line] = ()
-    weights: Mapping[str, bytes] = field(default_factory=dict)
-    folder: Path = Path()
-    config: bytes = b""
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,13 +6,13 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from convgraft.studies.arm_task import ArmTask, OpenCell
 from convgraft.studies.arms import BASELINES, FINETUNE
 from convgraft.studies.cell import Cell
 from convgraft.studies.cell_work import is_of_members, members_of
 from convgraft.studies.failures import finished
 from convgraft.studies.store import CONFIG, StudyStore
 from convgraft.studies.study import Entry, Study
-from convgraft.studies.tasks import ArmTask, OpenCell
 from convgraft.training import FitOptions
 
 Place = tuple[str, str]  # names of a cell and of an arm

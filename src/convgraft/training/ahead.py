@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from convgraft.training.loaders import Batch
+from convgraft.training.epochs import Batch
 
 AHEAD = 2  # batches that are on their way while the network works on one
 

@@ -1,8 +1,4 @@
-"""What a trainer draws its batches from.
-
-A trainer's own work around a batch costs more than a step of a head on stored values. So for the
-trainer a whole epoch is one batch, and the module goes through the steps in it by itself.
-"""
+"""What a trainer draws its batches from: images, or what the frozen part made of them."""
 
 from __future__ import annotations
 
@@ -14,15 +10,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from convgraft.data import EpochBatches, PixelDataset, Pixels, Streamed, augmentation
-from convgraft.data.seeding import shuffled
 from convgraft.errors import DataError
+from convgraft.training.epochs import Batch, Epochs, evaluation_batch
 from convgraft.training.options import FitOptions
 from convgraft.training.ranks import ALONE, Ranks
+from convgraft.training.streaming import StreamedEpochs
 
-EVALUATION_BATCH = 128
 READ_BYTES = 2**21  # of several batches that are read as one: what is read stays in the caches
-
-Batch = tuple[tuple[Tensor, ...], dict[str, Tensor]]
 
 
 class StoredValues(Protocol):
@@ -39,15 +33,6 @@ class StoredValues(Protocol):
     def batch(self, rows: Tensor) -> Batch:
         """Values of the images at some rows (int64 [N]), and their labels [N] by column."""
         ...
-
-
-def evaluation_batch(options: FitOptions) -> int:
-    """Images at once where no gradients are kept: with smaller steps there are fewer of them too.
-
-    >>> evaluation_batch(FitOptions(batch_size=32)), evaluation_batch(FitOptions(batch_size=8))
-    (128, 32)
-    """
-    return min(EVALUATION_BATCH, 4 * options.batch_size)
 
 
 def check_images(train: Sized, val: Sized) -> None:
@@ -75,54 +60,12 @@ def loader(
     share is empty where a batch has fewer images than there are ranks.
     """
     if isinstance(data, Streamed):
-        from convgraft.training.streaming import StreamedEpochs  # which are Epochs, of below
-
         return StreamedEpochs(data, options, shuffle=shuffle, seed=seed, ranks=ranks)
     if not isinstance(data, Pixels):
         return _OfRows(data, options, shuffle=shuffle, seed=seed, ranks=ranks)
     if not shuffle or options.augment == "none":
         return _OfRows(_Images(data), options, shuffle=shuffle, seed=seed, ranks=ranks)
     return _Augmented(data, options, seed=seed, ranks=ranks)
-
-
-class Epochs:
-    """The batches of every epoch. As an iterable for a trainer it has one item: itself.
-
-    Attributes:
-        steps: the number of batches in an epoch.
-    """
-
-    def __init__(
-        self, count: int, size: int, *, shuffle: bool, seed: int = 0, ranks: Ranks = ALONE
-    ) -> None:
-        # batch norm cannot normalise a last batch of one image
-        drops = shuffle and count > size and count % size == 1
-        self._count, self._size = count, size
-        self._shuffle, self._seed, self._ranks = shuffle, seed, ranks
-        self.steps = count // size if drops else -(-count // size)
-
-    def __len__(self) -> int:
-        """One."""
-        return 1
-
-    def __iter__(self) -> Iterator[Epochs]:
-        """Itself, once."""
-        yield self
-
-    def epoch(self, number: int, first: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch, from number `first` on."""
-        raise NotImplementedError
-
-    def order(self, number: int) -> Tensor:
-        """The rows of one epoch, int64, in the order in which all ranks together take them."""
-        if not self._shuffle:
-            return torch.arange(self._count)
-        return torch.as_tensor(shuffled(self._count, self._seed, number))
-
-    def shares(self, number: int, first: int = 0) -> Sequence[Tensor]:
-        """This rank's rows of each batch of one epoch, from number `first` on."""
-        batches = self.order(number)[: self.steps * self._size].split(self._size)
-        return [self._ranks.share(rows) for rows in batches[first:]]
 
 
 class _OfRows(Epochs):

@@ -18,8 +18,8 @@ from convgraft.errors import RunError
 from convgraft.training.ahead import ahead
 from convgraft.training.balance import BALANCES, shared_weight
 from convgraft.training.compiled_step import CompiledLoss, Loss, check_compilable
+from convgraft.training.epochs import Batch, Epochs
 from convgraft.training.freeze import Freeze
-from convgraft.training.loaders import Batch, Epochs
 from convgraft.training.objective import Labels, Objective
 from convgraft.training.optimisers import optimiser, parameter_groups, schedule
 from convgraft.training.options import FitOptions

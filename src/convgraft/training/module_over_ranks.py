@@ -17,7 +17,7 @@ from torch import Tensor
 
 from convgraft.data import MISSING
 from convgraft.training.batch_norm_over_ranks import BatchNormOverRanks
-from convgraft.training.loaders import Batch, Epochs
+from convgraft.training.epochs import Batch, Epochs
 from convgraft.training.module import LOOKS, FitModule, NotFinite
 from convgraft.training.process_group import current_group
 from convgraft.training.reduced import known_images, nothing_of, reduce_losses

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from convgraft.compose import Composite
+from convgraft.training.epochs import Batch
 from convgraft.training.freeze import trainable_state
-from convgraft.training.loaders import Batch
 from convgraft.training.module_over_ranks import FitModuleOverRanks
 from convgraft.training.sharded import Sharded, average_gradients
 

@@ -13,7 +13,7 @@ from convgraft.data import EpochBatches, ImageSet, Streamed, augmentation
 from convgraft.data.augment import Augmentation
 from convgraft.data.dataset import augmented
 from convgraft.data.decoded import Decoded, decode_now
-from convgraft.training.loaders import Batch, Epochs, evaluation_batch
+from convgraft.training.epochs import Batch, Epochs, evaluation_batch
 from convgraft.training.options import FitOptions
 from convgraft.training.ranks import ALONE, Ranks
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convgraft.data import Pixels, augmentation
-from convgraft.data.augment import AUGMENTER
+from convgraft.data.augment import AUGMENTER, seeded
 from convgraft.data.seeding import derived_seed
 from convgraft.training.options import FitOptions
 
@@ -56,9 +56,7 @@ def seeded_view(augment: str, size: int, view: int) -> Callable[[str, Tensor], T
 
     def apply(name: str, image: Tensor) -> Tensor:
         number = int.from_bytes(blake2b(name.encode(), digest_size=7).digest())
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(derived_seed(view, number))
-            return augmented(image)
+        return seeded(augmented, image, derived_seed(view, number))
 
     return apply
 

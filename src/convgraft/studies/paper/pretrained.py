@@ -94,7 +94,7 @@ class Pretraining:
     def train(self, report: Report) -> Pretrained:
         """Train it, choose its epoch on validation, test it once; raises RunError where stopped.
 
-        The same call goes on from the last whole epoch.
+        The same call goes on from the last checkpoint.
         """
         split = self.amount.split(self.images, self.options.seed)
         task = Task(self.images, split, self.size, cache=self.cache, on_progress=report)
@@ -113,7 +113,7 @@ class Pretraining:
         if not trained.notes["finished"]:
             raise RunError(
                 f"stopped while pretraining {self.folder.name}",
-                hint="the same command goes on from the last whole epoch",
+                hint="the same command goes on from the last checkpoint",
             )
         notes = trained.notes
         row = measure_row(

@@ -13,6 +13,7 @@ from convgraft.durable.lines import Line
 from convgraft.opening import open_network, source_seed
 from convgraft.sources import Source
 from convgraft.strategies import Ingredients, source_names
+from convgraft.studies.arm_task import OpenCell
 from convgraft.studies.cell import Cell, Report
 from convgraft.studies.compare import study_of_file
 from convgraft.studies.opening import DataPlace, same_images
@@ -23,7 +24,6 @@ from convgraft.studies.paper.table_rows import PaperRow, read_rows
 from convgraft.studies.runner import run_study
 from convgraft.studies.store import StudyStore
 from convgraft.studies.study import Study
-from convgraft.studies.tasks import OpenCell
 from convgraft.studies.workers import Workers
 from convgraft.training import FitOptions, Task
 

@@ -10,16 +10,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from convgraft.errors import ConvgraftError
+from convgraft.studies.search.ledger import Ledger, StoppedTrialError
 from convgraft.studies.search.price import Price
 from convgraft.studies.search.trial_task import Bench, TrialParcel, TrialTask, do_trial
 from convgraft.studies.search.trials import Asked, Proposals
 from convgraft.studies.workers import Workers
-
-if TYPE_CHECKING:
-    from convgraft.studies.search.work import Work
 
 PATIENCE = 0.5  # seconds until the next look at what workers say
 
@@ -50,7 +47,7 @@ class Batches:
         """How many candidates are trained at a time."""
         return self.workers.count
 
-    def step(self, work: Work, proposals: Proposals, most: int, skips: int) -> bool:
+    def step(self, work: Ledger, proposals: Proposals, most: int, skips: int) -> bool:
         """Train the next candidates that can be; False where none came in many proposals."""
         batch, twins = self._choose(work, proposals, most, skips)
         for number, parcel in enumerate(self._trained(work, batch)):
@@ -61,7 +58,7 @@ class Batches:
         return bool(batch)
 
     def _choose(
-        self, work: Work, proposals: Proposals, most: int, skips: int
+        self, work: Ledger, proposals: Proposals, most: int, skips: int
     ) -> tuple[list[_Chosen], dict[str, list[Asked]]]:
         """A batch, and what was proposed twice in it, by key; what is known already is told."""
         batch: list[_Chosen] = []
@@ -83,7 +80,7 @@ class Batches:
                 break
         return batch, twins
 
-    def _trained(self, work: Work, batch: list[_Chosen]) -> Iterator[TrialParcel]:
+    def _trained(self, work: Ledger, batch: list[_Chosen]) -> Iterator[TrialParcel]:
         """What came of each, in order, as soon as those before it are there too."""
         for number, chosen in enumerate(batch):
             options = work.rules.options
@@ -97,9 +94,7 @@ class Batches:
                 there |= self._next(work)
             yield there.pop(number)
 
-    def _next(self, work: Work) -> dict[int, TrialParcel]:
-        from convgraft.studies.search.work import StoppedTrialError
-
+    def _next(self, work: Ledger) -> dict[int, TrialParcel]:
         try:
             ended = self.workers.finished(PATIENCE, work.report)
         except KeyboardInterrupt as error:
@@ -114,7 +109,7 @@ class Batches:
         }
 
 
-def _priced(work: Work, asked: Asked) -> _Chosen | None:
+def _priced(work: Ledger, asked: Asked) -> _Chosen | None:
     """What a candidate costs; None where it cannot be trained or costs too much.
 
     Workers have nothing to do meanwhile, so that its milliseconds are those of an idle machine.
@@ -128,7 +123,7 @@ def _priced(work: Work, asked: Asked) -> _Chosen | None:
     return _Chosen(asked, price, time.monotonic() - began)
 
 
-def _written(work: Work, chosen: _Chosen, parcel: TrialParcel) -> float | None:
+def _written(work: Ledger, chosen: _Chosen, parcel: TrialParcel) -> float | None:
     """Write the line of a candidate, and what it scored; None where it could not be trained."""
     if parcel.problem or parcel.stopped:
         work.problems.append(parcel.problem or "somebody ended its worker")
