@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,8 @@ def pytest_configure() -> None:
     from no_network import block
 
     block()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a job in the background has it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -15,9 +15,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from convgraft import source
-from convgraft.compose import compose as compiled
 from convgraft.export import load, save
 from convgraft.export.checksums import CHECKSUMS
+from convgraft.opening import compile_plan
 from convgraft.plan import Head, Plan, SourceRef, TapRef, read_plan
 
 OWN = "network: filters/box"
@@ -41,7 +41,7 @@ def write_run(folder: Path, seed: int = 0) -> Path:
         (SourceRef("a", "filters/box"),),
         heads=(Head("label", "linear", (TapRef("a", "filter"),), 3),),
     )
-    composite = compiled(plan, seed=seed).eval()
+    composite = compile_plan(plan, seed=seed).eval()
     with torch.no_grad():
         for weight in composite.parameters():
             weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(seed)))
