@@ -20,6 +20,7 @@ from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -110,6 +111,7 @@ def fitted(
     known_labels: int | None = None,
     die_after: int | None = None,
     stop_after: int | None = None,
+    no_room_on: int | None = None,
 ) -> dict[str, Any]:
     """One fit of an arm on digits: its curve, its weights, and what it computed and trained on.
 
@@ -118,6 +120,7 @@ def fitted(
         known_labels: images that have one; the others are without.
         die_after: steps after which the last rank is gone.
         stop_after: steps after which the last rank is asked to stop.
+        no_room_on: a rank that has no room to keep pixels.
     """
     from convgraft.cache import default_cache
     from convgraft.compose import compose
@@ -126,6 +129,7 @@ def fitted(
     from convgraft.strategies import Ingredients, StrategyOptions
     from convgraft.studies import Design, build_arm
     from convgraft.training import FitOptions, Task, fit
+    from convgraft.training import task as task_file
     from convgraft.training.process_group import current_group
 
     images = open_images("digits")
@@ -146,7 +150,8 @@ def fitted(
         arm = replace(arm, loss=replace(arm.loss, stages=stages))
     network = compose(arm.plan, arm.sources)
     orders: list[list[int]] = []
-    with noted_orders(orders):
+    room = current_group().rank != no_room_on
+    with noted_orders(orders), mock.patch.object(task_file, "has_room", lambda *_: room):
         result = fit(
             network,
             task,
@@ -162,6 +167,7 @@ def fitted(
         "weights": dict(result.composite.state_dict()),
         "computed": sum(task.computed.values()),
         "orders": orders,
+        "pixels": type(task.pixels("train")).__name__,
         "interrupted": result.interrupted,
     }
 

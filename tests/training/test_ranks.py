@@ -103,6 +103,17 @@ def test_every_image_goes_through_the_frozen_part_once(
     assert {own["frozen sources"]["computed"] for own in together} == {2 * images}
 
 
+def test_all_stream_where_one_has_no_room_to_keep_pixels(tmp_path: Path) -> None:
+    given = FEW | {"design": LEARNING, "no_room_on": 1}
+    found = run_ranks(2, [("fitted", given)], tmp_path / "told", tmp_path / "store")
+    (one,), (other,) = found
+    assert one["pixels"] == other["pixels"] == "Streamed"
+    assert sorted(row for told in (one, other) for rows in told["orders"] for row in rows) == [
+        *range(50)
+    ]
+    assert all(torch.equal(value, other["weights"][name]) for name, value in one["weights"].items())
+
+
 def test_machines_that_do_not_share_a_disk_compute_what_each_lacks(
     alone: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:

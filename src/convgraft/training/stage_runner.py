@@ -155,7 +155,11 @@ class StageRunner:
             val = once.data("val", on_progress=self._watched("val", stop)) if train else None
             if train and val:
                 return once, train, val
-        return None, self.task.pixels("train"), self.task.pixels("val")
+        return None, self._pixels("train"), self._pixels("val")
+
+    def _pixels(self, part: str) -> Pixels:
+        """Streamed by all ranks, in one order, where one of them has no room to keep them."""
+        return self.task.pixels(part, stream=current_group().any(self.task.streams(part)))
 
     def _budget(self, number: int, batches: int) -> EpochsInBudget | None:
         """A stage's part of the fit's seconds, and the epochs that were decided on before."""

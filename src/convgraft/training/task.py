@@ -83,11 +83,18 @@ class Task:
         self._told.extend(new)
         return _summed(new)
 
-    def pixels(self, part: str, *, reader: str = "") -> Pixels:
-        """The images of `train`, `val` or `test`: decoded, or such that decode when asked for."""
+    def pixels(self, part: str, *, reader: str = "", stream: bool = False) -> Pixels:
+        """The images of `train`, `val` or `test`: decoded, or such that decode when asked for.
+
+        Args:
+            part: which.
+            reader: who looks at them, for the test part.
+            stream: whether they are not to be kept, where they have not been read yet.
+        """
         self.note_reader(part, reader)
         if part not in self._pixels:
-            self._pixels[part] = self._streamed(part) if self.streams(part) else self._kept(part)
+            streams = stream or self.streams(part)
+            self._pixels[part] = self._streamed(part) if streams else self._kept(part)
         return self._pixels[part]
 
     def streams(self, part: str) -> bool:
