@@ -16,7 +16,7 @@ from torch import Tensor
 from convgraft.compose import compose
 from convgraft.errors import UsageError
 from convgraft.strategies import STRATEGIES, Ingredients, StrategyOptions
-from convgraft.training import PRESETS, FitOptions, FitResult, Task, fit
+from convgraft.training import PRESETS, FitOptions, FitResult, Task, fit, loaders
 from convgraft.training.epochs import Epochs
 from convgraft.training.stopping import Checkpoint, StopWhenAsked
 
@@ -143,7 +143,7 @@ def test_every_image_is_trained_on_once(
     given: Ingredients, digits_task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Tensor] = []
-    epoch = Epochs.__subclasses__()[0].epoch
+    epoch = loaders._OfRows.epoch
 
     def note(self: Any, number: int, first: int = 0) -> Any:
         rows = self.shares(number, first)
@@ -152,7 +152,7 @@ def test_every_image_is_trained_on_once(
                 seen.append(own)
             yield batch
 
-    monkeypatch.setattr(Epochs.__subclasses__()[0], "epoch", note)
+    monkeypatch.setattr(loaders._OfRows, "epoch", note)
     options = replace(OPTIONS, epochs=1, augment="none")
     with pytest.raises(PowerCutError):
         train(given, digits_task, options, checkpoint=tmp_path / "x", on_progress=cut_off_at(4))
