@@ -83,15 +83,16 @@ class Gate(nn.Module):
 
 
 class Head(nn.Module):
-    """Standardised features of both networks, one linear layer."""
+    """Standardised features, of a total variance of at most 256, and one linear layer."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
+        self.scale = min(1.0, (256 / features) ** 0.5)
         self.norm = nn.BatchNorm1d(features, affine=False)
         self.classifier = nn.Linear(features, CLASSES)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        return self.classifier(self.norm(torch.cat([a, b], 1)))
+        return self.classifier(self.scale * self.norm(torch.cat([a, b], 1)))
 
 
 def adapter(channels_in: int, channels_out: int, **resize: nn.Module) -> nn.Sequential:
