@@ -1,13 +1,14 @@
 """Promise 6: a plan is checked whole, before a weight is loaded, and all problems come together."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import save_file
 
 from convgraft.compose import check, compose
-from convgraft.errors import PlanError, Problem
-from convgraft.opening import open_sources
+from convgraft.errors import PlanError, Problem, UsageError
+from convgraft.opening import compile_plan, open_sources
 from convgraft.plan import Head, Plan, SourceRef, Wire
 from convgraft.sources import Source, source
 from helpers import Tiny, head, images, opened, plan_for, same_state, wire
@@ -55,7 +56,7 @@ WRONG_HEADS = {
     "unknown tap": (
         head("h", "linear", "a:flaten", classes=5), 'no tap "flaten"', "did you mean flatten"
     ),
-    "no classes": (head("h", "linear", "a:fc"), "needs its number of classes", "2 or more"),
+    "no classes": (head("h", "linear", "a:fc"), "needs its number of classes", "2 to 250,000"),
     "one class": (head("h", "linear", "a:fc", classes=1), "needs its number", "found: 1"),
     "no inputs": (Head("h", "linear", (), 5), "needs at least one input", ""),
     "several for one": (head("h", "identity", "a:fc", "b:fc"), "takes one input", "2"),
@@ -74,6 +75,19 @@ WRONG_HEADS = {
         head("h", "average", "a:fc", classes=4), "another number of classes", "expected: 4"
     ),
     "an unknown head": (head("h", "average", "heads:g"), 'no head before this one', ""),
+    "a tap with classes": (head("h", "tap", "a:bn", classes=4), "has no classes", "4"),
+    "a vote with dropout": (
+        head("h", "average", "a:fc", "b:fc", dropout=0.5), "has no dropout", "kind: linear"
+    ),
+    "a ridge with dropout": (
+        head("h", "ridge", "a:fc", classes=5, dropout=0.5), "has no dropout", "kind: linear"
+    ),
+    "too many classes": (
+        head("h", "linear", "a:fc", classes=10**23), "number of classes", "2 to 250,000"
+    ),
+    "too wide": (
+        head("h", "mlp", "a:fc", classes=5, hidden=(10**23,)), "needs widths", "1 to 250,000"
+    ),
     "a later name": (head("heads", "identity", "a:fc"), "not a usable name", ""),
     "a dotted name": (head("a.b", "identity", "a:fc"), "not a usable name", "letters, digits"),
 }  # fmt: skip
@@ -126,6 +140,24 @@ def test_frame(sources: dict[str, Source]):
     assert found["sources.joins"] == "no such source was given"
     assert found["joins"] == "this is not a usable name"
     assert problems(Plan(16, ()), sources)[0].what == "there is nothing to combine"
+
+
+def test_a_network_that_is_not_opened_is_no_source(sources: dict[str, Source]):
+    given: dict = {**sources, "b": Tiny()}
+    (problem,) = problems(plan_for(sources, size=16), given)
+    assert (problem.where, problem.what, problem.found) == (
+        "sources.b",
+        "this is no source",
+        "Tiny",
+    )
+    assert problem.hint == "convgraft.source(network)"
+
+
+def test_the_text_of_a_plan_is_no_plan(sources: dict[str, Source]):
+    text: Any = str(plan_for(sources, size=16))
+    with pytest.raises(UsageError, match="a plan is compiled") as caught:
+        compile_plan(text, sources)
+    assert caught.value.hint == "convgraft.parse_plan(text)"
 
 
 def test_two_heads_and_two_wires_alike(sources: dict[str, Source]):

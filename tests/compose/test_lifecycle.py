@@ -2,8 +2,10 @@
 
 import copy
 import gc
+import io
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,9 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from convgraft.compose import Composite, compose, cost
+from convgraft.compose import Composite, compose, cost, keep_answers
+from convgraft.errors import UsageError
 from convgraft.sources import Source, source
 from helpers import Tiny, head, images, opened, plan_for, run, same, same_state, wire
+
+BESIDE = head("beside", "linear", "a:flatten", classes=3)
 
 
 class WithModes(Tiny):
@@ -117,6 +122,52 @@ def test_a_deep_copy_is_equal_and_independent(first: type[Tiny]):
     with torch.no_grad():
         twin.sources.a.conv.weight.zero_()
     assert composite.sources.a.conv.weight.abs().max() > 0
+
+
+@pytest.mark.parametrize("first", [Tiny, WithModes])
+def test_a_shallow_copy_shares_the_weights_and_has_both_modes(first: type[Tiny]):
+    composite = joined(two(first)).holding(["sources.b"])
+    twin = copy.copy(composite)
+    assert isinstance(twin, Composite)
+    assert [*map(id, twin.parameters())] == [*map(id, composite.parameters())]
+    assert (twin.held, twin.plan, twin.training) == (composite.held, composite.plan, True)
+    for training in (True, False):
+        expected = run(composite, images(16), training=training)
+        assert same(run(twin, images(16), training=training), expected)
+
+
+def test_recompiled_it_still_has_both_modes():
+    composite = joined(two(WithModes))
+    twin = copy.deepcopy(composite)
+    composite.recompile()
+    for training in (True, False):
+        expected = run(twin, images(16), training=training)
+        assert same(run(composite, images(16), training=training), expected)
+
+
+def test_it_is_not_pickled():
+    composite = joined(two(WithModes))
+    expected = run(composite, images(16), training=True)
+    with pytest.raises(UsageError, match="a composite is not pickled") as caught:
+        torch.save(composite, io.BytesIO())
+    assert "state_dict" in (caught.value.expected or "")
+    assert same(run(composite, images(16), training=True), expected)
+
+
+def test_answers_that_are_kept_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch):
+    composite = joined()
+    with torch.no_grad():
+        composite.heads.label.classifier.weight.normal_()
+    asked: list[None] = []
+    state = Composite.state_dict
+    monkeypatch.setattr(Composite, "state_dict", lambda own: asked.append(None) or state(own))
+    whole = compose(replace(composite.plan, heads=(*composite.plan.heads, BESIDE)), two())
+    whole.load_state_dict(composite.state_dict(), strict=False)
+    asked.clear()
+    kept = keep_answers(whole, ["label"])
+    assert len(asked) <= 2  # once of each; it takes as long as there are tensors
+    expected = run(composite, images(16), training=False)
+    assert same(run(kept, images(16), training=False), expected)
 
 
 def test_parts_of_one_shape_start_apart():

@@ -15,7 +15,7 @@ import convgraft
 
 REPO = Path(__file__).parents[2]
 SOURCE = Path(convgraft.__file__).parent
-MOST_LINES, MOST_CODE = 5_550, 3_560  # who raises them says why in decision 0012
+MOST_LINES, MOST_CODE = 5_450, 3_530  # who raises them says why in decision 0012
 
 
 def drawn() -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -251,6 +252,41 @@ def test_a_path_where_nothing_is(tmp_path: Path) -> None:
         open_network(str(tmp_path / "nothing"))
     assert "finished run" in (caught.value.expected or "")
     assert "no such folder" in (caught.value.found or "")
+
+
+@pytest.mark.parametrize("spec", [Path("runs/x"), None, SourceRef])
+def test_what_is_neither_a_name_nor_a_network(spec: Any) -> None:
+    with pytest.raises(SourceError, match="a source is a name or a network") as caught:
+        open_network(spec)
+    assert caught.value.found == repr(spec)
+
+
+ATTENDING = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 8, 8)
+        self.encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x):
+        return self.fc(self.encoder(self.conv(x).flatten(2).transpose(1, 2)).mean(1))
+"""
+
+
+def test_layers_within_a_layer_that_the_run_had_pruned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "attending.py").write_text(ATTENDING)
+    monkeypatch.chdir(tmp_path)
+    own = "image 16\nsource a = python:attending:Net{}\nhead h = linear(a:{}) classes=3\n"
+    saved(tmp_path / "run", own.format("", "conv"))
+    compile_plan(parse_plan(own.format("@run#a", "conv")))
+    with pytest.raises(PlanError, match="the run that they are from had pruned it") as caught:
+        compile_plan(parse_plan(own.format("@run#a", "mean")))
+    assert "encoder.self_attn.in_proj_weight" in caught.value.problems[0].what
 
 
 def test_a_folder_called_like_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

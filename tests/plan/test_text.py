@@ -1,6 +1,7 @@
 """`parse_plan(str(plan)) == plan`, and errors that name every line that is wrong."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -171,6 +172,13 @@ def test_all_lines_that_cannot_be_read_are_reported_together():
 def test_paths_with_line_separators(network: str):
     plan = Plan(32, (SourceRef("a", network),))
     assert parse_plan(str(plan)) == plan
+
+
+def test_widths_that_numpy_chose():
+    widths: Any = tuple(np.array([256, 32]))
+    wide = Head("h", "mlp", (TapRef("a", "x"),), 3, hidden=widths)
+    plan = Plan(32, (SourceRef("a", "cifar_resnet20"),), (), (wide,))
+    assert parse_plan(str(plan)).heads[0].hidden == (256, 32)
 
 
 def test_means_that_numpy_computed():

@@ -151,6 +151,13 @@ def test_null_where_something_must_be(text: str):
     assert problems(text)[0].where.count(":") == 2
 
 
+def test_wires_and_heads_that_are_all_gone():
+    text = (
+        "image_size: 32\nsources: {a: cifar_resnet20}\nwires:\n  # - {from: a:x, to: a:y}\nheads:\n"
+    )
+    assert plan_from_yaml(text) == Plan(32, (SourceRef("a", "cifar_resnet20"),))
+
+
 def test_short_and_long_forms_mean_the_same():
     short = "image_size: 32\nsources: {a: x}\nwires: [{from: a:l, to: a:m}]\n"
     long = (

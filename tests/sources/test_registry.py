@@ -1,12 +1,16 @@
 """Architectures by name: found, built alike from a seed, or refused with what is near."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.error import URLError
 
+import numpy as np
 import pytest
 import torch
 
 from convgraft.errors import SourceError
-from convgraft.sources import source
+from convgraft.sources import Preprocessing, source
 from helpers import Tiny, same_state
 
 
@@ -15,6 +19,7 @@ from helpers import Tiny, same_state
     [
         ("torchvision/resnet81", "resnet18"),
         ("timm/mobilenetv3_smal_100", "mobilenetv3_small_100"),
+        ("timm/resnet18.a1_in2k", "resnet18.a1_in1k"),
         ("cifar_resnet21", "cifar_resnet20"),
         ("resnet18", "torchvision/resnet18"),
     ],
@@ -34,6 +39,19 @@ def test_detectors_are_no_classifiers():
 def test_no_default_weights(spec: str):
     with pytest.raises(SourceError, match="no default weights"):
         source(f"{spec}@DEFAULT")
+
+
+def test_without_a_network_the_ways_that_need_none_are_named(monkeypatch: pytest.MonkeyPatch):
+    def unreachable(*_: Any, **__: Any) -> None:
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
+    with pytest.raises(SourceError, match="could not be downloaded") as caught:
+        source("torchvision/squeezenet1_1@DEFAULT")
+    assert "Name or service not known" in (caught.value.found or "")
+    hint = caught.value.hint or ""
+    assert "torchvision/squeezenet1_1@weights.safetensors" in hint
+    assert hint.endswith("torchvision/squeezenet1_1 alone begins with random weights")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +81,9 @@ class Models:
 
 def words():
     return "no network"
+
+def sized(size):
+    return build(size)
 
 number = 3
 
@@ -108,11 +129,46 @@ def test_weights_tell_the_classes_of_your_own_factory(factories: str, tmp_path: 
         ("missing", "cannot be imported"),
         ("number", "is not a function or class"),
         ("words", "does not make an nn.Module"),
+        ("sized", "fails when it is called"),
     ],
 )
 def test_what_is_no_factory_is_refused(factories: str, attribute: str, words: str):
     with pytest.raises(SourceError, match=words):
         source(f"{factories}:{attribute}")
+
+
+@pytest.mark.parametrize(("text", "words"), [("def f(:", "SyntaxError"), ("1 / 0", "ZeroDivision")])
+def test_a_module_that_cannot_be_read_is_refused(
+    text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / f"broken_{words}.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match="cannot be imported") as caught:
+        source(f"python:broken_{words}:net")
+    assert words in (caught.value.found or "")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_a_network_in_another_precision_is_refused(dtype: torch.dtype):
+    with pytest.raises(SourceError, match="another precision") as caught:
+        source(Tiny().to(dtype), size=16)
+    assert caught.value.found == f"{dtype} in conv.weight"
+    assert "network.float()" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor])
+def test_preprocessing_of_any_numbers(kind: Callable[[list[float]], Any]):
+    opened = source(Tiny(), size=16, mean=kind([0.25, 0.5, 0.75]), std=kind([1.0, 2.0, 4.0]))
+    assert opened.preprocessing == Preprocessing((0.25, 0.5, 0.75), (1.0, 2.0, 4.0), 16)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [({"size": 0}, "sizes are above 0"), ({"mean": (), "std": ()}, "one number per channel")],
+)
+def test_preprocessing_that_cannot_be_is_refused(asked: dict[str, Any], words: str):
+    with pytest.raises(SourceError, match=words):
+        source("cifar_resnet20", **asked)
 
 
 def test_a_module_that_is_not_there_is_refused():

@@ -15,7 +15,7 @@ from convgraft.errors import SourceError
 from convgraft.sources import source
 from convgraft.sources.weights import WeightsFile, open_weights
 from convgraft.zoo.networks import CifarResNet
-from helpers import images, run_alone, same, same_state
+from helpers import images, opened, run_alone, same, same_state
 
 State = dict[str, Tensor]
 
@@ -98,6 +98,14 @@ def test_weights_without_training_heads_load(tmp_path: Path):
     loaded = {n: t for n, t in opened.module.state_dict().items() if not n.startswith("aux")}
     assert same(loaded, dict(network.state_dict()))
     assert opened.module.transform_input
+
+
+def test_weights_of_a_network_that_began_at_random_are_of_that_network(tmp_path: Path):
+    own = opened("torchvision/googlenet")
+    save_file(own.module.state_dict(), path := tmp_path / "w.safetensors")
+    again = source(f"torchvision/googlenet@{path}")
+    found, expected = (run_alone(one, images(64), training=True) for one in (again, own))
+    assert same(found, expected)
 
 
 def test_weights_without_training_heads_tell_their_classes(tmp_path: Path):

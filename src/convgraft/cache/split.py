@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import fx, nn
+from torch import fx
 
 from convgraft.cache.frontier import Frontier
 from convgraft.cache.needs import upstream
@@ -24,7 +24,7 @@ def front_of(frontier: Frontier, values: Sequence[Value]) -> fx.GraphModule:
         if node in pooled:  # at once: some values are overwritten later
             means[node] = graph.call_function(pool, (env[node],))
     graph.output(tuple(means[v.node] if v.pooled else env[v.node] for v in values))
-    return fx.GraphModule(_root(frontier.held), graph, class_name="Front").eval()
+    return fx.GraphModule(frontier.held.root(), graph, class_name="Front").eval()
 
 
 def rest_of(frontier: Frontier, held: frozenset[str] | None = None) -> Composite:
@@ -45,11 +45,4 @@ def rest_of(frontier: Frontier, held: frozenset[str] | None = None) -> Composite
         env[node] = graph.node_copy(node, env.__getitem__)
     whole = frontier.held
     holds = whole.held if held is None else held
-    return Composite(_root(whole), whole.resolved, holds, {False: graph, True: graph})
-
-
-def _root(held: Composite) -> nn.Module:
-    root = nn.Module()
-    for name, child in held.named_children():
-        root.add_module(name, child)
-    return root
+    return Composite(whole.root(), whole.resolved, holds, {False: graph, True: graph})

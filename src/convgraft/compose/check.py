@@ -61,7 +61,7 @@ def source_ref(name: str, opened: Source) -> SourceRef:
 
 def check(plan: Plan, sources: Mapping[str, Source], *, name: str = "the plan") -> Checked:
     """Look the whole plan over; raises PlanError with all problems, cycles included."""
-    problems = [*_check_frame(plan, sources)]
+    problems = _check_frame(plan, sources)
     surveys, found = _survey_all(plan, sources)
     problems += found
     for number, wire in enumerate(plan.wires):
@@ -97,6 +97,10 @@ def _check_frame(plan: Plan, sources: Mapping[str, Source]) -> list[Problem]:
     for name in names:
         if name not in sources:
             problems.append(Problem(f"sources.{name}", "no such source was given"))
+        elif not isinstance(sources[name], Source):
+            what, found = "this is no source", type(sources[name]).__name__
+            hint = "convgraft.source(network)"
+            problems.append(Problem(f"sources.{name}", what, found=found, hint=hint))
     return problems
 
 
@@ -112,7 +116,7 @@ def _survey_all(
     surveys: dict[str, Survey] = {}
     problems: list[Problem] = []
     for ref in plan.sources:
-        if ref.name not in sources or plan.image_size < 1:
+        if not isinstance(sources.get(ref.name), Source) or plan.image_size < 1:
             continue
         try:
             surveys[ref.name] = sources[ref.name].survey(plan.image_size)

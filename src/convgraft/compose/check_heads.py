@@ -9,6 +9,7 @@ from convgraft.errors import Problem, near_miss
 from convgraft.layers import FUSIONS, HEADS
 from convgraft.plan import Head, TapRef
 from convgraft.plan.values import HEADS_OWNER
+from convgraft.sources.weights import MAX_CLASSES
 
 
 class HeadCheck(Refs):
@@ -30,20 +31,27 @@ class HeadCheck(Refs):
 
     def _check_kind(self, head: Head) -> None:
         kind = HEADS[head.kind]
-        if kind.learns and (head.classes is None or head.classes < 2):
+        if kind.learns and not 2 <= (head.classes or 0) <= MAX_CLASSES:
             self.complain(
                 f"a {head.kind} head needs its number of classes",
-                expected="2 or more",
+                expected=f"2 to {MAX_CLASSES:,}",
                 found=str(head.classes),
             )
+        if kind.takes == "any" and head.classes is not None:
+            self.complain(f"a {head.kind} head has no classes", found=str(head.classes))
         if len(head.inputs) > 1 and not kind.many:
             self.complain(f"a {head.kind} head takes one input", found=str(len(head.inputs)))
         if head.hidden and not kind.hidden:
             self.complain(f"a {head.kind} head has no hidden layers", hint="kind: mlp")
-        if kind.hidden and (not head.hidden or min(head.hidden) < 1):
-            self.complain(f"a {head.kind} head needs widths of hidden layers", hint="hidden: [256]")
-        if head.dropout and head.kind == "ridge":
-            self.complain("a ridge head is solved and has no dropout", hint="kind: linear")
+        if kind.hidden and not all(1 <= width <= MAX_CLASSES for width in head.hidden or (0,)):
+            self.complain(
+                f"a {head.kind} head needs widths of hidden layers",
+                expected=f"1 to {MAX_CLASSES:,} each",
+                found=", ".join(map(str, head.hidden)) or "none",
+                hint="hidden: [256]",
+            )
+        if head.dropout and (head.kind == "ridge" or not kind.learns):
+            self.complain(f"a {head.kind} head has no dropout", hint="kind: linear")
         if not 0 <= head.dropout < 1:
             self.complain("dropout is a share from 0 to 1", found=str(head.dropout))
 

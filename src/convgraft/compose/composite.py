@@ -7,16 +7,18 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from torch import Tensor, fx, nn
+from torch.fx.graph import PythonCode
 
 from convgraft.compose.check import check
 from convgraft.compose.link import build_modules, link_graph
 from convgraft.compose.prune import prune_modules
 from convgraft.compose.resolve import Resolved, resolve
 from convgraft.compose.share import share_prefixes
-from convgraft.errors import PlanError, Problem
+from convgraft.errors import PlanError, Problem, UsageError
 from convgraft.plan import Plan
 from convgraft.sources import Source
 from convgraft.sources.capture import same_code
+from convgraft.sources.paths import prefixes
 
 
 class Composite(fx.GraphModule):
@@ -46,20 +48,21 @@ class Composite(fx.GraphModule):
             setattr(self, name, child)
         self.resolved, self.held = resolved, held
         self.train_graph = graphs[True]
-        self._install_modes(root)
+        self.recompile()
         if held:
             parts = {m for path in held for m in self.get_submodule(path).modules()}
             self._held_parts = tuple(parts)
             self.register_forward_pre_hook(_keep_held)
 
-    def _install_modes(self, root: nn.Module) -> None:
+    def recompile(self) -> PythonCode:
         """Where training runs another graph, `forward` chooses by `self.training`."""
-        if same_code(self.train_graph, self.graph):
-            return
-        cls: Any = type(self)
-        cls._forward_train = type(fx.GraphModule(root, self.train_graph)).forward
-        cls._forward_eval = cls.forward
-        cls.forward = _forward_by_mode
+        code = super().recompile()
+        if hasattr(self, "train_graph") and not same_code(self.train_graph, self.graph):
+            cls: Any = type(self)
+            cls._forward_train = type(fx.GraphModule(self, self.train_graph)).forward
+            cls._forward_eval = cls.forward
+            cls.forward = _forward_by_mode
+        return code
 
     @property
     def plan(self) -> Plan:
@@ -85,18 +88,37 @@ class Composite(fx.GraphModule):
         A source whose root is held runs its evaluation graph, and prefixes that two such sources
         share are computed once.
         """
-        root = _root(dict(self.named_children()))
+        root = self.root()
         known = {path for path, _ in self.named_modules()}
         held = frozenset(path for path in paths if path in known)
         linked = Composite(root, self.resolved, held, _link_modes(self.resolved, root, held))
         return linked.train(self.training)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Composite:
-        children = {name: copy.deepcopy(child, memo) for name, child in self.named_children()}
+        twin = memo[id(self)] = self._twin(copy.deepcopy(self.root(), memo))
+        return twin
+
+    def __copy__(self) -> Composite:
+        return self._twin(self.root())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise UsageError(
+            "a composite is not pickled",
+            expected="its weights, composite.state_dict(), and its plan as text",
+            hint="convgraft.save(...) writes both, convgraft.load(...) reads them",
+        )
+
+    def root(self) -> nn.Module:
+        """A plain module that holds its parts."""
+        root = nn.Module()
+        for name, child in self.named_children():
+            root.add_module(name, child)
+        return root
+
+    def _twin(self, root: nn.Module) -> Composite:
         graphs = {False: copy.deepcopy(self.graph), True: copy.deepcopy(self.train_graph)}
-        twin = Composite(_root(children), self.resolved, self.held, graphs)
+        twin = Composite(root, self.resolved, self.held, graphs)
         twin.training = self.training
-        memo[id(self)] = twin
         return twin
 
 
@@ -109,13 +131,6 @@ def _keep_held(composite: Any, inputs: Any) -> None:
 
 def _forward_by_mode(self: Any, image: Tensor) -> dict[str, Tensor]:
     return self._forward_train(image) if self.training else self._forward_eval(image)
-
-
-def _root(children: Mapping[str, nn.Module]) -> nn.Module:
-    root = nn.Module()
-    for name, child in children.items():
-        root.add_module(name, child)
-    return root
 
 
 def _link_modes(resolved: Resolved, root: nn.Module, held: frozenset[str]) -> dict[bool, fx.Graph]:
@@ -157,7 +172,8 @@ def keep_answers(composite: Composite, answers: Collection[str]) -> Composite:
         return composite
     opened = composite.resolved.checked.sources
     kept = compose(plan, {ref.name: opened[ref.name] for ref in plan.sources})
-    kept.load_state_dict({name: composite.state_dict()[name] for name in kept.state_dict()})
+    state = composite.state_dict()
+    kept.load_state_dict({name: state[name] for name in kept.state_dict()})
     return kept.holding(composite.held).train(composite.training)
 
 
@@ -173,7 +189,7 @@ def _refuse_absent(sources: Mapping[str, Source], graph: fx.Graph) -> None:
         )
         for name, one in sources.items()
         for absent in one.absent
-        if {f"sources.{name}.{absent}", f"sources.{name}.{absent.rpartition('.')[0]}"} & used
+        if not used.isdisjoint(prefixes(f"sources.{name}.{absent}"))
     ]
     if problems:
         raise PlanError(problems)

@@ -151,7 +151,8 @@ def build_modules(resolved: Resolved, seed: int) -> nn.Module:
     parts += [(f"heads.{part.head.name}", part) for part in resolved.heads]
     for path, part in parts:
         section, name = path.split(".", 1)
-        root.get_submodule(section).add_module(name, build_seeded(part, seed, path))
+        if (built := build_seeded(part, seed, path)) is not None:
+            root.get_submodule(section).add_module(name, built)
     return root
 
 

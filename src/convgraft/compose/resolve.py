@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,9 +42,10 @@ class JoinPart:
     arriving: tuple[Shape, ...]
     zero: bool
 
-    def build(self) -> nn.Module:
-        """The module, with fresh weights."""
-        return JOINS[self.kind].build(self.own, self.arriving, self.zero)
+    def build(self) -> nn.Module | None:
+        """The module, with fresh weights; None for a join that is no layer."""
+        build = JOINS[self.kind].build
+        return build and build(self.own, self.arriving, self.zero)
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def _head_input(checked: Checked, ref: TapRef, heads: dict[str, Shape]) -> Shape
     return heads[ref.tap] if ref.source == HEADS_OWNER else checked.tap(ref).shape
 
 
-def build_seeded(part: AdapterPart | JoinPart | HeadPart, seed: int, name: str) -> nn.Module:
+def build_seeded(part: AdapterPart | JoinPart | HeadPart, seed: int, name: str) -> nn.Module | None:
     """A part's module; its weights depend on the seed and its name alone, not on other parts."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_mix(seed, name))
@@ -119,6 +121,4 @@ def build_seeded(part: AdapterPart | JoinPart | HeadPart, seed: int, name: str) 
 
 def _mix(seed: int, name: str) -> int:
     """A seed of its own for each name."""
-    import hashlib
-
     return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") >> 1

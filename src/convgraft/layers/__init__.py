@@ -4,19 +4,18 @@ A file ends in its table (`ADAPTERS`, `JOINS`, `FUSIONS`, `HEADS`); a new kind i
 """
 
 from convgraft.layers.adapters import ADAPTERS, Gate, build_adapter
-from convgraft.layers.as_dense import as_dense
 from convgraft.layers.fusions import FUSIONS, Fusion
 from convgraft.layers.heads import HEADS, DenseHead
-from convgraft.layers.joins import JOINS, Add, Concat, CrossFade, Replace
+from convgraft.layers.joins import JOINS, Concat, CrossFade
 from convgraft.layers.side import SideHead
 from convgraft.layers.votes import AverageHead, IdentityHead
+from convgraft.zoo.as_dense import as_dense
 
 __all__ = [
     "ADAPTERS",
     "FUSIONS",
     "HEADS",
     "JOINS",
-    "Add",
     "AverageHead",
     "Concat",
     "CrossFade",
@@ -24,7 +23,6 @@ __all__ = [
     "Fusion",
     "Gate",
     "IdentityHead",
-    "Replace",
     "SideHead",
     "as_dense",
     "build_adapter",

@@ -1,7 +1,8 @@
 """Joins: what happens where a wire arrives at a tap.
 
 A join takes the tap's own value t, [N, C, ...], and the adapted values r that arrive there, of the
-same shape (a concat takes other channel counts too), and gives what the network goes on with.
+same shape (a concat takes other channel counts too), and gives what the network goes on with: an
+add t + r1 + r2 + ..., a replace r. These two have no weights and are no layers: the graph says it.
 """
 
 from __future__ import annotations
@@ -13,24 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from convgraft.layers.adapters import Gate, Shape
-
-
-class Add(nn.Module):
-    """t + r1 + r2 + ...; with zero-started adapters, t."""
-
-    def forward(self, own: Tensor, *arriving: Tensor) -> Tensor:
-        """The sum, [N, C, ...]."""
-        for value in arriving:
-            own = own + value
-        return own
-
-
-class Replace(nn.Module):
-    """r in place of t."""
-
-    def forward(self, own: Tensor, arriving: Tensor) -> Tensor:
-        """What arrives, [N, C, ...]."""
-        return arriving
 
 
 class CrossFade(nn.Module):
@@ -71,7 +54,7 @@ class JoinKind:
     """One row of the join table.
 
     Attributes:
-        build: (own shape, arriving shapes, starts at zero) to the module.
+        build: (own shape, arriving shapes, starts at zero) to the layer; None where it is none.
         starts: the starts that make sense, the default first; `ridge` has training begin with
             the adapter that fits best by least squares.
         many: whether several taps may arrive on one wire.
@@ -79,7 +62,7 @@ class JoinKind:
         any_channels: whether an identity adapter may bring another number of channels.
     """
 
-    build: Callable[[Shape, tuple[Shape, ...], bool], nn.Module]
+    build: Callable[[Shape, tuple[Shape, ...], bool], nn.Module] | None = None
     starts: tuple[str, ...] = ("zero", "one")
     many: bool = False
     gated_adapter: bool = False
@@ -91,8 +74,8 @@ def _build_concat(own: Shape, arriving: tuple[Shape, ...], zero: bool) -> nn.Mod
 
 
 JOINS: Mapping[str, JoinKind] = {
-    "add": JoinKind(lambda own, arriving, zero: Add(), many=True, gated_adapter=True),
+    "add": JoinKind(many=True, gated_adapter=True),
     "concat": JoinKind(_build_concat, many=True, any_channels=True),
     "gate": JoinKind(lambda own, arriving, zero: CrossFade(own[0], 0.0 if zero else 1.0)),
-    "replace": JoinKind(lambda own, arriving, zero: Replace(), starts=("one", "ridge")),
+    "replace": JoinKind(starts=("one", "ridge")),
 }

@@ -13,11 +13,11 @@ from typing import Any
 from torch import nn
 
 from convgraft.compose import Composite, compose
-from convgraft.errors import ConvgraftError, PlanError, Problem, SourceError
+from convgraft.errors import ConvgraftError, PlanError, Problem, SourceError, UsageError
 from convgraft.opening.nested import as_source, preprocessing
 from convgraft.opening.runs import RUN_PREFIX, NamedRun, find_run
 from convgraft.plan import Plan, SourceRef
-from convgraft.sources import Preprocessing, Source, source
+from convgraft.sources import Source, source
 from convgraft.sources.weights import compare_shapes, shapes_of
 
 
@@ -33,6 +33,10 @@ def compile_plan(
 
     Raises PlanError with every problem of the plan, before a weight is loaded.
     """
+    if not isinstance(plan, Plan):
+        raise UsageError(
+            "a plan is compiled", found=repr(plan)[:100], hint="convgraft.parse_plan(text)"
+        )
     return compose(plan, open_sources(plan) if sources is None else sources, seed=seed)
 
 
@@ -108,6 +112,13 @@ def open_network(
 
     Raises SourceError where the name, the weights or the network's forward will not do.
     """
+    if not isinstance(spec, (str, nn.Module)):
+        raise SourceError(
+            "a source is a name or a network",
+            expected="ARCH[@WEIGHTS], the folder of a run, or an nn.Module",
+            found=repr(spec),
+            hint='"runs/x" as text, MyNetwork() and not MyNetwork',
+        )
     run = None if isinstance(spec, nn.Module) else find_run(spec.strip())
     if run is None:
         return source(
@@ -115,7 +126,7 @@ def open_network(
         )
     plan = run.read()
     own = preprocessing(plan)
-    asked_for = Preprocessing(tuple(mean or own.mean), tuple(std or own.std), size or own.size)
+    asked_for = own.adjusted(mean, std, size)
     if asked_for != own:
         raise SourceError(
             f'the run "{run.spec}" has its own preprocessing inside',

@@ -15,7 +15,7 @@ from convgraft.errors import PlanError, Problem, near_miss
 from convgraft.plan.plain_yaml import MAX_PROBLEMS, read_yaml
 from convgraft.plan.shown import shown
 
-__all__ = ["Located", "read_yaml", "write_yaml"]
+__all__ = ["Located", "is_null", "read_yaml", "write_yaml"]
 
 Value = TypeVar("Value")
 _FOLDED = re.compile("[\x85\u2028\u2029]")  # breaks that YAML would fold, unless they are escaped
@@ -53,7 +53,7 @@ class Located:
                     hint=near_miss(shown(key), known),
                 )
         for key in required:
-            if key not in entries or _is_null(entries[key][1]):
+            if key not in entries or is_null(entries[key][1]):
                 self.complain(node, f'"{key}" is missing', found=", ".join(entries) or "nothing")
         return {key: value for key, (_, value) in entries.items() if key in known}
 
@@ -91,7 +91,7 @@ class Located:
         if not isinstance(node, yaml.ScalarNode):
             self.complain(node, f"{expected} is expected here", found=_kind(node))
             return default
-        if _is_null(node):
+        if is_null(node):
             return default
         try:
             return read(node.value)
@@ -103,10 +103,10 @@ class Located:
         self, node: yaml.Node | None, read: Callable[[str], Value], expected: str
     ) -> tuple[Value, ...]:
         """A list of values; values that cannot be read are left out and complained about."""
-        if node is None or _is_null(node):
+        if node is None or is_null(node):
             return ()
         for item in self.items(node):
-            if _is_null(item):
+            if is_null(item):
                 self.complain(item, f"{expected} is expected here", found="nothing")
         values = [self.scalar(item, read, expected, None) for item in self.items(node)]  # type: ignore[type-var]
         return tuple(value for value in values if value is not None)
@@ -117,7 +117,8 @@ class Located:
             raise PlanError(self.problems, name=self.name)
 
 
-def _is_null(node: yaml.Node) -> bool:
+def is_null(node: yaml.Node) -> bool:
+    """Whether nothing stands here."""
     return node.tag == "tag:yaml.org,2002:null"
 
 

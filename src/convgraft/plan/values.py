@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 HEADS_OWNER = "heads"
@@ -236,7 +237,7 @@ def _options(pairs: Iterable[tuple[str, Any]]) -> str:
 
 def _list(numbers: Iterable[float] | None) -> str:
     # plain numbers, also where somebody gave NumPy's
-    return ",".join(repr(n if isinstance(n, int) else float(n)) for n in numbers or ())
+    return ",".join(repr(int(n) if isinstance(n, Integral) else float(n)) for n in numbers or ())
 
 
 def _source_options(ref: SourceRef) -> str:

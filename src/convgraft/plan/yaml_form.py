@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from convgraft.plan.located import Located, read_yaml, write_yaml
+from convgraft.plan.located import Located, is_null, read_yaml, write_yaml
 from convgraft.plan.plain_yaml import read_text
 from convgraft.plan.reading import count, finite, kind, word
 from convgraft.plan.values import Head, Plan, SourceRef, TapRef, Wire
@@ -110,7 +110,7 @@ def _read_sources(reader: Located, node: yaml.Node | None) -> tuple[SourceRef, .
 
 def _named(reader: Located, node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node]]:
     """The entries of a mapping whose keys are names."""
-    entries = reader.entries(node) if node is not None else {}
+    entries = reader.entries(node) if node is not None and not is_null(node) else {}
     for name, (key, value) in entries.items():
         if any(character.isspace() for character in name):
             reader.complain(key, f'"{name}" is no name', expected="a word without spaces")
@@ -119,7 +119,7 @@ def _named(reader: Located, node: yaml.Node | None) -> Iterator[tuple[str, yaml.
 
 def _read_source(reader: Located, name: str, node: yaml.Node) -> SourceRef:
     if isinstance(node, yaml.ScalarNode):
-        if node.tag == "tag:yaml.org,2002:null":
+        if is_null(node):
             reader.complain(node, "ARCH[@WEIGHTS] is expected here", found="nothing")
         return SourceRef(name, str(node.value))
     known = ("network", "classes", "mean", "std", "size", "plan")
@@ -136,7 +136,7 @@ def _read_source(reader: Located, name: str, node: yaml.Node) -> SourceRef:
 
 
 def _read_wires(reader: Located, node: yaml.Node | None) -> tuple[Wire, ...]:
-    items = reader.items(node) if node is not None else []
+    items = reader.items(node) if node is not None and not is_null(node) else []
     return tuple(_read_wire(reader, item) for item in items)
 
 

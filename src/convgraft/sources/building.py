@@ -41,7 +41,8 @@ def download(spec: SourceSpec, builder: Builder) -> nn.Module:
         raise SourceError(
             f'the default weights of "{spec.architecture}" could not be downloaded',
             found=f"{type(error).__name__}: {error}",
-            hint=f"offline, give a file: {spec.architecture}@weights.safetensors",
+            hint=f"offline, give a file: {spec.architecture}@weights.safetensors; "
+            f"{spec.architecture} alone begins with random weights",
         ) from error
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from convgraft.errors import SourceError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -31,6 +35,28 @@ class Preprocessing:
     def channels(self) -> int:
         """Channels that the network takes."""
         return len(self.mean)
+
+    def adjusted(
+        self, mean: Sequence[float] | None, std: Sequence[float] | None, size: int | None
+    ) -> Preprocessing:
+        """This with what is given in place of its own; raises SourceError for what cannot be."""
+        found = Preprocessing(
+            self.mean if mean is None else tuple(map(float, mean)),
+            self.std if std is None else tuple(map(float, std)),
+            self.size if size is None else size,
+        )
+        if len(found.mean) != len(found.std) or len(found.mean) not in (1, 3):
+            raise SourceError(
+                "mean and std have one number per channel each, 3 for colour or 1 for grey",
+                found=f"{len(found.mean)} means and {len(found.std)} standard deviations",
+            )
+        if not all(map(math.isfinite, (*found.mean, *found.std))):
+            raise SourceError("mean and std are finite numbers", found=f"{found.mean}, {found.std}")
+        if min(found.std) <= 0 or (found.size is not None and found.size < 1):
+            raise SourceError(
+                "standard deviations and sizes are above 0", found=f"{found.std}, {found.size}"
+            )
+        return found
 
     def build(self) -> Preprocess:
         """The module that does it."""

@@ -71,10 +71,13 @@ def _torchvision(spec: SourceSpec) -> Builder:
 
 
 def _torchvision_options(spec: SourceSpec) -> dict[str, bool]:
-    """Inception and GoogLeNet: their pretrained weights expect `transform_input`."""
+    """Inception and GoogLeNet: their pretrained weights expect `transform_input`.
+
+    Others have it too: weights do not say what they were trained with.
+    """
     if spec.name not in ("inception_v3", "googlenet"):
         return {}
-    return {"init_weights": spec.weights is None, "transform_input": spec.weights is not None}
+    return {"init_weights": spec.weights is None, "transform_input": True}
 
 
 def _timm(spec: SourceSpec) -> Builder:
@@ -85,7 +88,11 @@ def _timm(spec: SourceSpec) -> Builder:
     name = spec.name
     if not timm.is_model(name):
         raise _unknown(spec, "timm has no network", timm.list_models())
-    config = timm.get_pretrained_cfg(name)
+    try:
+        config = timm.get_pretrained_cfg(name)
+    except RuntimeError as error:  # what follows the dot names none of its weights
+        known = timm.list_pretrained(f"{name.partition('.')[0]}.*")
+        raise _unknown(spec, "timm has no network", known) from error
     size = config.input_size[-1] if config is not None else 224
     mean, std = (tuple(config.mean), tuple(config.std)) if config else ((0.5,) * 3, (0.5,) * 3)
 
@@ -146,7 +153,14 @@ def _python(spec: SourceSpec) -> Builder:
     takes_classes = "num_classes" in _parameters(factory)
 
     def build(classes: int | None) -> nn.Module:
-        made = factory(num_classes=classes) if takes_classes and classes else factory()
+        try:
+            made = factory(num_classes=classes) if takes_classes and classes else factory()
+        except Exception as error:  # whatever a stranger's code raises
+            raise SourceError(
+                f'"{spec}" fails when it is called',
+                expected="a factory that takes nothing, or num_classes",
+                found=f"{type(error).__name__}: {error}",
+            ) from error
         if not isinstance(made, nn.Module):
             raise SourceError(f"{spec} does not make an nn.Module", found=type(made).__name__)
         return made
@@ -166,11 +180,11 @@ def _import_factory(path: str, attribute: str, spec: str) -> Callable[..., objec
         found: object = importlib.import_module(path)
         for part in attribute.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever a stranger's code raises
         raise SourceError(
             f'"{spec}" cannot be imported',
             expected="python:package.module:factory, importable from the folder you stand in",
-            found=str(error),
+            found=f"{type(error).__name__}: {error}",
         ) from error
     finally:
         sys.path.remove(here)

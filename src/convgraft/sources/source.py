@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import torch
 from torch import nn
 
 from convgraft.errors import SourceError
@@ -95,42 +96,17 @@ def source(
     >>> source("cifar_resnet20").classes
     10
     """
-    asked = _Asked(tuple(mean) if mean else None, tuple(std) if std else None, size)
+    asked = {"mean": mean, "std": std, "size": size}
     if isinstance(spec, nn.Module):
         name, own = f"module:{type(spec).__name__}", copy.deepcopy(spec)
-        made = _captured(name, own, asked.adjust(Preprocessing()), size or 224)
+        made = _captured(name, own, Preprocessing().adjusted(**asked), size or 224)
     else:
         made = _from_spec(parse_spec(spec), classes, seed, bare, asked)
     return made.loaded() if load else made
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """Preprocessing that the caller asks for, instead of the network's own."""
-
-    mean: tuple[float, ...] | None
-    std: tuple[float, ...] | None
-    size: int | None
-
-    def adjust(self, own: Preprocessing) -> Preprocessing:
-        """The network's own preprocessing with what is asked for."""
-        found = Preprocessing(self.mean or own.mean, self.std or own.std, self.size or own.size)
-        if len(found.mean) != len(found.std) or len(found.mean) not in (1, 3):
-            raise SourceError(
-                "mean and std have one number per channel each, 3 for colour or 1 for grey",
-                found=f"{len(found.mean)} means and {len(found.std)} standard deviations",
-            )
-        if not all(map(math.isfinite, (*found.mean, *found.std))):
-            raise SourceError("mean and std are finite numbers", found=f"{found.mean}, {found.std}")
-        if min(found.std) <= 0 or (found.size is not None and found.size < 1):
-            raise SourceError(
-                "standard deviations and sizes are above 0", found=f"{found.std}, {found.size}"
-            )
-        return found
-
-
 def _from_spec(
-    spec: SourceSpec, classes: int | None, seed: int, bare: bool, asked: _Asked
+    spec: SourceSpec, classes: int | None, seed: int, bare: bool, asked: Mapping[str, Any]
 ) -> Source:
     builder = find_builder(spec)
     if spec.weights is None or bare:
@@ -141,11 +117,11 @@ def _from_spec(
         file = open_weights(spec.weights)
         module = build_for(spec, builder, file, seed)
     stored = _stored_preprocessing(file)
-    first = asked.adjust(stored or builder.preprocessing(classes or 0))
+    first = (stored or builder.preprocessing(classes or 0)).adjusted(**asked)
     found = _captured(str(spec), module, first, builder.image_size)
-    own = stored or builder.preprocessing(found.classes)
+    own = (stored or builder.preprocessing(found.classes)).adjusted(**asked)
     absent = absent_from(file, module)
-    return replace(found, preprocessing=asked.adjust(own), pending=file, absent=absent)
+    return replace(found, preprocessing=own, pending=file, absent=absent)
 
 
 def _stored_preprocessing(file: WeightsFile | None) -> Preprocessing | None:
@@ -153,7 +129,19 @@ def _stored_preprocessing(file: WeightsFile | None) -> Preprocessing | None:
     return Preprocessing(noted.mean, noted.std, noted.size) if noted else None
 
 
+def _refuse_other_precision(module: nn.Module, spec: str) -> None:
+    for name, weight in module.named_parameters():
+        if weight.is_floating_point() and weight.dtype != torch.float32:
+            raise SourceError(
+                f"the weights of {spec} are in another precision than images are",
+                expected="torch.float32",
+                found=f"{weight.dtype} in {name}",
+                hint="network.float(); what is made of it can be cast",
+            )
+
+
 def _captured(spec: str, module: nn.Module, preprocessing: Preprocessing, size: int) -> Source:
+    _refuse_other_precision(module, spec)
     found = capture(module, name=spec)
     taps = survey(module, found, preprocessing.channels, preprocessing.size or size).taps
     logits = next(tap for tap in taps if tap.kind == "logits")

@@ -46,6 +46,7 @@ def _replacing(recipe: Recipe) -> list[Wire]:
             "a matching loss compares with what a wire replaces",
             expected="a plan with a replace wire, as --strategy stitch writes it",
             found="none",
+            hint="convgraft fit DATA --models A B --strategy stitch --out RUN makes one",
         )
     return wires
 

@@ -70,9 +70,7 @@ def _busy_twin(whole: Composite) -> Composite:
     memo: dict[int, Any] = {
         id(whole.get_submodule(path)): nn.Module() for path in idle_modules(whole)
     }
-    root = nn.Module()
-    for name, child in whole.named_children():
-        root.add_module(name, copy.deepcopy(child, memo))
+    root = copy.deepcopy(whole.root(), memo)
     held = frozenset(path for path, _ in root.named_modules()) & whole.held
     graphs = {False: copy.deepcopy(whole.graph), True: copy.deepcopy(whole.train_graph)}
     return Composite(root, whole.resolved, held, graphs).train(whole.training)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from convgraft.errors import UsageError
 from convgraft.layers import as_dense
-from convgraft.layers.as_dense import dense_bias
+from convgraft.zoo.as_dense import dense_bias
 
 SIZE = (6, 7)
 SETTINGS: list[dict[str, Any]] = [
