@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from convgraft.cache import Cache, writer
+from convgraft.cache import Cache, pixel_rows, writer
 from convgraft.cache import pixels as module
 from convgraft.cache.pixel_rows import pixel_entry
 from convgraft.cache.pixels import cached_pixels, stream_pixels
@@ -145,6 +145,15 @@ def test_another_decoder_does_not_read_the_rows(
     monkeypatch.setattr("convgraft.cache.pixel_rows.DECODER", 10**6)
     cached_pixels(counted.images, 8, cache)
     assert len(counted.taken()) == COUNT
+
+
+@pytest.mark.parametrize("library", ["pillow", "torchvision", "torch"])
+def test_another_version_of_a_library_does_not_read_the_rows(
+    cache: Cache, library: str, monkeypatch: pytest.MonkeyPatch
+):
+    before, known = pixel_entry(cache, 8).key, pixel_rows.version
+    monkeypatch.setattr(pixel_rows, "version", lambda n: "0" if n == library else known(n))
+    assert pixel_entry(cache, 8).key != before
 
 
 def test_broken_images_are_tried_again(root: Path, cache: Cache):

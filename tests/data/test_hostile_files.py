@@ -98,6 +98,8 @@ def test_one_picture_with_two_labels_is_told(folder: Folder):
     assert conflict_words([found]) == (
         f"1 picture has several labels, of which one at most is right:\n  {found}"
     )
+    assert len(found.digest) == 64
+    assert str(found) == f"sha256 {found.digest[:12]}: a a/1.png, b b/3.png"
     assert conflict_words([found] * 5).endswith("\n  and 2 more") and not conflict_words([])
 
 

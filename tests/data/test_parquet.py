@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from convgraft.data import decode, open_images
+from convgraft.data import (
+    BrokenImage,
+    decode,
+    open_images,
+    read_split,
+    split_images,
+    write_split,
+)
 from convgraft.errors import DataError
 
 Write = Callable[..., Path]
@@ -42,6 +49,21 @@ def test_shards_below_data_are_joined_and_give_parts(
     assert images.parts == ("test", "test", "train", "train", "train", "train")
     assert images.ids[4] == "train-00001-of-00002.parquet#0"
     assert [images.raw(row) for row in range(6)] == [value["bytes"] for value in all_structs]
+
+
+def test_files_of_one_name_in_several_folders_are_told_apart(
+    tmp_path: Path, write_parquet: Write, structs: Structs
+):
+    broken = [{"bytes": None, "path": None}, *structs(5)]
+    for folder, values in (("a", structs(6)), ("b", broken)):
+        write_parquet(tmp_path / folder / "0.parquet", {"img": values, "label": [0, 1] * 3})
+    images = open_images(f"{tmp_path}/{{a,b}}/0.parquet")
+    assert images.ids == tuple(f"{folder}/0.parquet#{row}" for folder in "ab" for row in range(6))
+    with pytest.raises(BrokenImage, match=r"b/0.parquet#0 is empty"):
+        images.raw(6)
+    split = split_images(images, seed=0)
+    write_split(tmp_path / "split.csv", images, split)
+    assert read_split(tmp_path / "split.csv", images) == split
 
 
 def test_a_missing_shard_is_named(tmp_path: Path, write_parquet: Write, structs: Structs):

@@ -172,6 +172,45 @@ def fitted(
     }
 
 
+def solved() -> dict[str, Any]:
+    """Ridge heads of a ladder on digits, solved for: weights, and the answers to validation."""
+    from convgraft.compose import compose
+    from convgraft.data import open_images, split_images
+    from convgraft.sources import source
+    from convgraft.strategies import STRATEGIES, Ingredients, StrategyOptions
+    from convgraft.training import Task, start_ridge_heads
+
+    images = open_images("digits")
+    sources = {"a": source("cifar_resnet20")}
+    given = Ingredients(sources, 8, 10, StrategyOptions(head="ridge"))
+    network = compose(STRATEGIES["ladder"].write(given), sources)
+    task = Task(images, split_images(images, seed=0, limit=33), 8)
+    penalties = start_ridge_heads(network, task)
+    return {"penalties": penalties, "weights": dict(network.state_dict())}
+
+
+def streamed_answers(shards: str) -> dict[str, Any]:
+    """Answers to streamed validation images, their labels, and the names of the broken ones."""
+    from convgraft.compose import compose
+    from convgraft.data import open_images
+    from convgraft.data.split import Split
+    from convgraft.sources import source
+    from convgraft.strategies import STRATEGIES, Ingredients
+    from convgraft.training import Task, answer_part
+
+    images = open_images(shards)
+    sources = {"a": source("cifar_resnet20")}
+    network = compose(STRATEGIES["probe"].write(Ingredients(sources, 8, 2)), sources, seed=0)
+    task = Task(images, Split((), tuple(range(len(images))), (), 0), 8, cache=None)
+    found = answer_part(network, task, "val")
+    return {
+        "logits": dict(found.logits),
+        "labels": found.labels[""],
+        "indices": list(found.indices),
+        "broken": sorted(one.id for one in task.broken),
+    }
+
+
 def refusal(**given: Any) -> str:
     """What is told of a fit that is refused."""
     from convgraft.errors import UsageError

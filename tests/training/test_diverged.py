@@ -10,11 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from convgraft.compose import Composite, compose
+from convgraft.data import load_pixels, shard_order
+from convgraft.data.layout import Layout
 from convgraft.errors import RunError
 from convgraft.sources import source
 from convgraft.training import PRESETS, FitOptions, Task, fit
 from convgraft.training.diverged import batch_images
-from convgraft.training.epochs import EVALUATION_BATCH
+from convgraft.training.epochs import EVALUATION_BATCH, Batch
+from convgraft.training.module import FitModule
 from helpers import Tiny, head, plan_for, same_state
 
 OPTIONS = FitOptions(epochs=2, batch_size=50, augment="none", accelerator="cpu")
@@ -89,3 +92,27 @@ def test_weights_that_overflow_are_never_the_best(task: Task) -> None:
         one.get_parameter("sources.a.conv2.weight").mul_(1e4)
     with pytest.raises(RunError, match=r"heads\.label\.norm\.running_var. became infinite"):
         fit(one, task, PRESETS["all"], replace(OPTIONS, precision="16-true"))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_batch_that_is_named_is_the_one_that_was_trained_on(
+    task: Task, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    monkeypatch.setattr(shard_order.shard_order, "__kwdefaults__", {"buffer": 20, "most": 2})
+    images = replace(task.images, layout=Layout((599, 599, 599)))
+    own = Task(images, task.split, 8, cache=None, stream=stream)
+    composite, seen = network(), list[Tensor]()
+    batch_loss = FitModule.batch_loss
+
+    def note(module: FitModule, batch: Batch, number: int) -> Tensor:
+        seen.append(batch[0][0])
+        return batch_loss(module, batch, number)
+
+    monkeypatch.setattr(FitModule, "batch_loss", note)
+    spoil(composite, 1, training=True, rows=50)
+    with pytest.raises(RunError) as caught:
+        fit(composite, own, PRESETS["all"], OPTIONS)
+    named = str(caught.value).split("batch 2: ")[1].split(" and ")[0].split(", ")
+    places = [own.images.ids.index(name) for name in named]
+    shown = load_pixels(images, 8, indices=places).images
+    assert torch.equal(seen[1][: len(named)], shown)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 
 from convgraft.compose import Composite, compose
 from convgraft.data import open_images, split_images
@@ -273,6 +274,31 @@ def test_sigterm_that_comes_between_steps_stops_a_fit_that_goes_on(
     resumed = train(digits_task, PRESETS["gradual"], checkpoint=tmp_path / "x.ckpt")
     assert not resumed.interrupted
     assert_same(resumed, whole)
+
+
+def test_sigterm_before_the_first_step_is_no_matter_of_the_trainers(
+    digits_task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    register = _SignalConnector.register_signal_handlers
+
+    def ask(self: _SignalConnector) -> None:
+        register(self)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def after(module: FitModule) -> None:
+        told.append(2)
+        assert signal.getsignal(signal.SIGTERM) is before  # a second one ends the process
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(_SignalConnector, "register_signal_handlers", ask)
+    # it sends a tensor to the other ranks, which may not be there
+    monkeypatch.setattr(_SignalConnector, "_sigterm_notifier_fn", lambda *_: told.append(1))
+    monkeypatch.setattr(FitModule, "on_train_epoch_start", after)
+    stopped = train(digits_task, PRESETS["gradual"])
+    assert stopped.interrupted and stopped.curve == ()
+    assert told == [2]
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from helpers_ranks import fitted, run_ranks, start_ranks
+from helpers_ranks import fitted, run_ranks, solved, start_ranks, streamed_answers
+from PIL import Image
 
 pytestmark = pytest.mark.slow
 OPTIONS = {"epochs": 2, "batch_size": 32, "accelerator": "cpu", "seed": 1}
@@ -112,6 +116,38 @@ def test_all_stream_where_one_has_no_room_to_keep_pixels(tmp_path: Path) -> None
         *range(50)
     ]
     assert all(torch.equal(value, other["weights"][name]) for name, value in one["weights"].items())
+
+
+def test_ridge_heads_are_solved_on_the_images_of_all_ranks(tmp_path: Path) -> None:
+    alone = solved()
+    for rank in run_ranks(2, [("solved", {})], tmp_path / "told", tmp_path / "store"):
+        assert rank[0]["penalties"] == alone["penalties"]
+        for name, weight in rank[0]["weights"].items():
+            torch.testing.assert_close(weight, alone["weights"][name], atol=1e-4, rtol=1e-4)
+
+
+def test_broken_images_that_are_streamed_have_no_answer_on_any_rank(tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        for row in range(13):
+            file = BytesIO()
+            Image.fromarray(np.full((8, 8, 3), 9 * row, np.uint8)).save(file, "PNG")
+            data = b"no picture" if row in (3, 8) else file.getvalue()
+            for name, content in ((f"{row}.png", data), (f"{row}.cls", b"%d" % (row % 2))):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, BytesIO(content))
+    alone = streamed_answers(str(folder))
+    assert alone["broken"] == ["a.tar#3", "a.tar#8"] and len(alone["labels"]) == 11
+    works = [("streamed_answers", {"shards": str(folder)})]
+    for rank in run_ranks(2, works, tmp_path / "told", tmp_path / "store"):
+        assert {name: rank[0][name] for name in ("indices", "broken")} == {
+            name: alone[name] for name in ("indices", "broken")
+        }
+        assert torch.equal(rank[0]["labels"], alone["labels"])
+        for name, logits in rank[0]["logits"].items():
+            torch.testing.assert_close(logits, alone["logits"][name], atol=1e-4, rtol=1e-4)
 
 
 def test_machines_that_do_not_share_a_disk_compute_what_each_lacks(

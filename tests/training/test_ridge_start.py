@@ -7,13 +7,15 @@ import torch
 from torch import Tensor
 
 from convgraft.compose import Composite, compose
+from convgraft.data import Streamed, load_pixels
 from convgraft.errors import UsageError
 from convgraft.plan import Head
 from convgraft.strategies import STRATEGIES, Ingredients, StrategyOptions
 from convgraft.training import Task, start_adapters
-from helpers import head, plan_for, small, wire
+from helpers import head, plan_for, same_state, small, wire
 
 SOURCES = {"a": small(), "b": small(1)}
+AT = ("layer1", "layer2")
 
 
 def stitched(at: str, adapter: str) -> Composite:
@@ -100,6 +102,36 @@ def test_an_adapter_that_cannot_be_solved_for_is_told(digits_task: Task) -> None
     )
     with pytest.raises(UsageError, match="conv1x1 or residual"):
         start_adapters(compose(plan, SOURCES), digits_task.pixels("train").images)
+
+
+def test_several_adapters_start_from_streamed_images(digits_task: Task) -> None:
+    plan = plan_for(
+        SOURCES,
+        wires=[wire(f"a:{at} -> b:{at}", "add", "ridge", "one") for at in AT],
+        heads=[head("label", "identity", "b:fc")],
+        size=8,
+    )
+    rows = digits_task.split.train[:60]
+    kept, streamed = (make(digits_task.images, 8, indices=rows) for make in (load_pixels, Streamed))
+    found = [compose(plan, SOURCES) for _ in range(2)]
+    start_adapters(found[0], kept.images, count=50)
+    start_adapters(found[1], lambda: streamed.images, count=50)
+    assert same_state(*found)
+
+
+def test_an_adapter_that_no_answer_needs_is_left_out(digits_task: Task) -> None:
+    plan = plan_for(
+        SOURCES,
+        wires=[wire(f"a:{at} -> b:{at}", "replace", "conv1x1", "ridge") for at in AT],
+        heads=[head("label", "identity", "b:fc")],
+        size=8,
+    )
+    composite = compose(plan, SOURCES)
+    assert [name for name, _ in composite.adapters.named_children()] == ["a:layer2->b:layer2"]
+    before = composite.adapters.get_submodule("a:layer2->b:layer2").mix.weight.clone()
+    start_adapters(composite, digits_task.pixels("train").images[:50])
+    after = composite.adapters.get_submodule("a:layer2->b:layer2").mix.weight
+    assert not torch.equal(before, after)
 
 
 def test_positions_are_drawn_where_all_would_take_too_long(

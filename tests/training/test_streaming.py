@@ -26,6 +26,7 @@ from convgraft.training import PRESETS, FitOptions, Task, evaluate, fit, loaders
 from convgraft.training.epochs import Batch
 from convgraft.training.loaders import loader
 from convgraft.training.ranks import Ranks
+from convgraft.training.views import AS_THEY_ARE, views_of
 
 Write = Callable[..., Path]
 SHOTS = 12  # pictures of a shard
@@ -239,6 +240,16 @@ def test_frozen_parts_are_stored_and_read_as_ever(write: Write, tmp_path: Path) 
         assert [one.id for one in task.broken] == ["a-0.tar#5"]
     known = len(split.train) + len(split.val) - 1
     assert found == [known, 0]
+
+
+def test_views_beside_stored_values_are_of_the_right_images(write: Write) -> None:
+    images = opened(write(9, broken=(2,)))
+    streamed, kept = Streamed(images, 8), load_pixels(images, 8)
+    list(streamed.batches([torch.arange(9)]))  # from now on one is known to be broken
+    assert streamed.indices == kept.indices == (0, 1, 3, 4, 5, 6, 7, 8)
+    names = [images.ids[index] for index in kept.indices]
+    read = views_of(streamed, np.array(kept.indices), names, AS_THEY_ARE)
+    assert torch.equal(read(torch.arange(8), 0), kept.images)
 
 
 def test_a_task_streams_where_decoded_images_have_no_room(

@@ -19,7 +19,7 @@ from convgraft.errors import ConvgraftError
 
 def pixel_entry(cache: Cache, size: int) -> Entry:
     """Where pixels of one size lie: uint8 [3, size, size], under all that they depend on."""
-    made_by = [DECODER, version("pillow"), version("torchvision")]
+    made_by = [DECODER, *map(version, ("pillow", "torchvision", "torch"))]
     key = hashlib.sha256(json.dumps(["pixels", size, *made_by]).encode("ascii")).hexdigest()
     facts = {"what": f"decoded pixels, {size}x{size}"}
     return cache.entry(key, RowType((3, size, size), "uint8"), facts)

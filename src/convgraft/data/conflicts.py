@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from convgraft.data.imageset import ImageSet
+from convgraft.data.leaks import DIGITS
 from convgraft.plan.shown import shown_name
 
 NAMED = 3  # conflicts that are told by name where there are more
@@ -24,9 +25,9 @@ class Conflict:
     places: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
-        """`sha256 9f86...: cat cat/1.jpg, dog dog/7.jpg`."""
+        """`sha256 9f86d081884c: cat cat/1.jpg, dog dog/7.jpg`; the sum's first digits."""
         places = ", ".join(f"{shown_name(a)} {shown_name(b)}" for a, b in self.places)
-        return f"sha256 {self.digest}: {places}"
+        return f"sha256 {self.digest[:DIGITS]}: {places}"
 
 
 def find_conflicts(images: ImageSet, known: Mapping[int, str]) -> tuple[Conflict, ...]:

@@ -14,6 +14,7 @@ from convgraft.data.split import Split
 TOLD = 100  # images between two words of progress
 RUNS = 64  # shards or row groups that are looked at beforehand
 NAMED = 3  # leaks that are told by name where there are more
+DIGITS = 12  # of a sum, where it is told to people
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,9 @@ class Leak:
         return any(part == "test" for part, _ in self.places)
 
     def __str__(self) -> str:
-        """`sha256 9f86...: train cat/1.jpg, test dog/7.jpg`."""
+        """`sha256 9f86d081884c: train cat/1.jpg, test dog/7.jpg`; the sum's first digits."""
         places = ", ".join(f"{part} {image}" for part, image in self.places)
-        return f"sha256 {self.digest}: {places}"
+        return f"sha256 {self.digest[:DIGITS]}: {places}"
 
 
 def find_leaks(

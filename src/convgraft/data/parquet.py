@@ -85,8 +85,8 @@ def open_parquet(
     main = read_column(location, files, target, gaps=gaps, on_progress=on_progress)
     _check_rows(files, len(main.labels))
     check_two_classes(location, main.classes)
-    ids = tuple(f"{f.path.name}#{row}" for f in files for row in range(f.metadata.num_rows))
-    sizes = [(file.path.name, file.near.size or _size_here(file)) for file in files]
+    ids = tuple(f"{f.near.name}#{row}" for f in files for row in range(f.metadata.num_rows))
+    sizes = [(file.near.name, file.near.size or _size_here(file)) for file in files]
     rows = ParquetRows(files, image)
     images = ImageSet(
         location=location,

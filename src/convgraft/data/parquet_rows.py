@@ -72,7 +72,7 @@ class ParquetRows:
         number = int(np.searchsorted(self._firsts, index, side="right")) - 1
         group = self._groups[number]
         value = self._pages.get(number)[index - group.first].as_py()
-        id = f"{group.file.path.name}#{index - group.first_of_file}"
+        id = f"{group.file.near.name}#{index - group.first_of_file}"
         return encoded_bytes(value, group.file.path, id)
 
     def _read(self, number: int) -> Any:

@@ -110,6 +110,17 @@ class Streamed(Pixels):
             return rows
         return rows[~torch.isin(rows, torch.tensor(list(out), dtype=torch.int64))]
 
+    def agreed(self, gather: Callable[[Any], list[Any]]) -> Tensor:
+        """The rows that none of several processes found broken; all then know of the others.
+
+        Args:
+            gather: gives what every process gave, in their order; all of them ask together.
+        """
+        known = [[row, one.id, one.reason] for row, one in self._left_out.items()]
+        told = {row: BrokenImage(id, why) for found in gather(known) for row, id, why in found}
+        self.leave_out({row: one for row, one in told.items() if row not in self._left_out})
+        return self.sound(torch.arange(len(self.rows)))
+
     def leave_out(self, found: Mapping[int, BrokenImage]) -> None:
         """Note broken images by row; raises the first of them where the set is `strict`.
 
@@ -155,6 +166,14 @@ class LazyImages:
     def __len__(self) -> int:
         """The number of rows, broken images as well."""
         return self.shape[0]
+
+    def sound(self, rows: Tensor) -> Tensor:
+        """As `Streamed.sound`."""
+        return self._streamed.sound(rows)
+
+    def agreed(self, gather: Callable[[Any], list[Any]]) -> Tensor:
+        """As `Streamed.agreed`."""
+        return self._streamed.agreed(gather)
 
     def __getitem__(self, key: Any) -> Tensor:
         """The images at a row, a slice of rows or int64 [n] rows, as a tensor would give them."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from convgraft.data import Streamed
 from convgraft.data.seeding import shuffled
 from convgraft.errors import RunError
 from convgraft.training.module import NotFinite, stage_seed
@@ -28,18 +29,26 @@ class Kept:
     checkpoint: Path | None
 
 
-def told(error: NotFinite, task: Task, stage: int, options: FitOptions, kept: Kept) -> RunError:
+def told(
+    error: NotFinite,
+    task: Task,
+    stage: int,
+    options: FitOptions,
+    kept: Kept,
+    data: object = None,
+) -> RunError:
     """The error for people: what became no number, in which batch of which images, what is kept.
 
     Args:
         stage: its number in the fit.
         options: of that stage.
+        data: what it was trained on.
     """
     where = f"epoch {error.epoch + 1}"
     if error.row is not None:
         where += f", {readable(task, 'val')[error.row]}"
     if error.batch is not None:
-        names = batch_images(task, options, stage, error.epoch, error.batch)
+        names = batch_images(task, options, stage, error.epoch, error.batch, data)
         where += f", batch {error.batch + 1}: {_some(names)}"
     return RunError(
         f"{error.what}; training has stopped",
@@ -50,13 +59,16 @@ def told(error: NotFinite, task: Task, stage: int, options: FitOptions, kept: Ke
 
 
 def batch_images(
-    task: Task, options: FitOptions, stage: int, epoch: int, batch: int
+    task: Task, options: FitOptions, stage: int, epoch: int, batch: int, data: object = None
 ) -> tuple[str, ...]:
-    """The names of the images of a training batch."""
+    """The names of the images of a training batch; streamed ones have an order of their own."""
+    seed = stage_seed(options.seed, stage)
+    chosen = slice(batch * options.batch_size, (batch + 1) * options.batch_size)
+    if isinstance(data, Streamed):
+        rows = data.sound(data.order(seed, epoch)[chosen]).numpy()
+        return tuple(data.set.ids[index] for index in data.rows[rows])
     names = readable(task, "train")
-    order = shuffled(len(names), stage_seed(options.seed, stage), epoch)
-    rows = order[batch * options.batch_size : (batch + 1) * options.batch_size]
-    return tuple(names[row] for row in rows)
+    return tuple(names[row] for row in shuffled(len(names), seed, epoch)[chosen])
 
 
 def readable(task: Task, part: str) -> tuple[str, ...]:

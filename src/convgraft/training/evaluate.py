@@ -14,9 +14,10 @@ from convgraft.cache.out_of_memory import is_out_of_memory
 from convgraft.cache.stored import StoredValues
 from convgraft.compose import Composite
 from convgraft.data import MISSING, Pixels
+from convgraft.data.streamed import LazyImages
 from convgraft.errors import RunError
 from convgraft.training.metrics import Metrics, measure
-from convgraft.training.process_group import Group, current_group
+from convgraft.training.process_group import current_group
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +98,8 @@ def answers(
                 on_progress(start, len(own))
     finally:
         composite.train(was_training)
-    if group.world > 1 and gather:
-        return _gathered(group, collected, own, len(images))
+    if gather:
+        return over_ranks(images, collected)
     return {name: torch.cat(parts) for name, parts in collected.items() if parts}
 
 
@@ -107,18 +108,31 @@ def _some(images: Tensor, own: Tensor, rows: slice) -> Tensor:
     return images[rows] if len(own) == len(images) else images[own[rows]]
 
 
-def _gathered(
-    group: Group, collected: Mapping[str, list[Tensor]], own: Tensor, count: int
+def over_ranks(
+    images: Tensor | StoredValues, made: Mapping[str, list[Tensor]]
 ) -> dict[str, Tensor]:
-    """The answers to all images on all ranks: each rank adds its rows to noughts."""
-    widths = group.gather({name: parts[0].shape[1] for name, parts in collected.items() if parts})
+    """What all ranks have made of their shares of images, on all of them: by name [N, width].
+
+    Each rank adds its rows to noughts. Streamed images that any rank found broken are left out.
+
+    Args:
+        made: by name, what this rank has made of its share, batch after batch.
+    """
+    group = current_group()
+    if group.world == 1:
+        return {name: torch.cat(parts) for name, parts in made.items() if parts}
+    every = torch.arange(len(images))
+    own, kept = group.ranks.share(every), every
+    if isinstance(images, LazyImages):
+        own, kept = images.sound(own), images.agreed(group.gather)
+    widths = group.gather({name: parts[0].shape[1] for name, parts in made.items() if parts})
     found: dict[str, Tensor] = {}
-    for name, parts in collected.items():
+    for name, parts in made.items():
         width = next(told[name] for told in widths if name in told)
-        whole = torch.zeros(count, width)
+        whole = torch.zeros(len(images), width)
         if parts:
             whole[own] = torch.cat(parts)
-        found[name] = group.total(whole)
+        found[name] = group.total(whole)[kept]
     return found
 
 

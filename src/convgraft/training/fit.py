@@ -100,7 +100,9 @@ def fit(
             except NotFinite as error:
                 composite.load_state_dict(best.weights, strict=False)
                 kept = Kept(best.epoch, checkpoint)
-                raise told(error, task, number, stages[number].options, kept) from error
+                raise told(
+                    error, task, number, stages[number].options, kept, runner.data
+                ) from error
             trained.load_state_dict(best.weights, strict=False)
             if interrupted:
                 break

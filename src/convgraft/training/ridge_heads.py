@@ -21,7 +21,7 @@ from convgraft.data.seeding import shuffled
 from convgraft.errors import RunError, UsageError
 from convgraft.plan import Head
 from convgraft.training.closed_form import NORM_EPSILON, Kernel, solve, temperature, weights_of
-from convgraft.training.evaluate import answers
+from convgraft.training.evaluate import answers, over_ranks
 
 RIDGE = "ridge"
 MOST_IMAGES = 2000  # that the penalty is chosen on: the time for that grows by their cube
@@ -68,11 +68,11 @@ def _gather(
         for name in heads
     ]
     try:
-        answers(composite.eval(), images, layout=layout, on_progress=on_progress)
+        answers(composite.eval(), images, layout=layout, on_progress=on_progress, gather=False)
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: torch.cat(parts) for name, parts in rows.items()}
+    return over_ranks(images.images if isinstance(images, Pixels) else images, rows)
 
 
 @torch.no_grad()

@@ -48,10 +48,14 @@ def start_adapters(
         RunError: where a tap gives numbers that are not finite.
     """
     wires = zip(composite.plan.wires, composite.resolved.adapters, strict=True)
+    there = {path for path, _ in composite.named_modules()}  # what no answer needs is pruned
+    first: Tensor | None = None
     for wire, (part, *_) in wires:
-        if wire.start == "ridge" or ADAPTERS[wire.adapter].solved:
-            images = images if isinstance(images, Tensor) else images()
-            _start(composite, wire, part, images[:count], on_progress)
+        solved = wire.start == "ridge" or ADAPTERS[wire.adapter].solved
+        if solved and f"adapters.{part.name}" in there:
+            if first is None:
+                first = (images() if callable(images) else images)[:count]
+            _start(composite, wire, part, first, on_progress)
 
 
 @torch.no_grad()

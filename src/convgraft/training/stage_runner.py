@@ -11,7 +11,6 @@ from pathlib import Path
 import lightning as lit
 import torch
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from convgraft.cache.memory_format import fastest_format
@@ -51,6 +50,7 @@ class StageRunner:
 
     Attributes:
         first: the number of the stage to begin with.
+        data: what the stage that ran last was trained on.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class StageRunner:
         self.found = current_group().local_copy(checkpoint) if checkpoint else None
         self.resumed = _stage_in(self.found, stages)
         self.first = self.resumed or 0
+        self.data: Pixels | StoredValues | None = None
 
     def run(self, number: int, best: BestWeights, stop: StopWhenAsked) -> tuple[Composite, bool]:
         """Train one stage; the composite as that stage holds it, and whether it was stopped.
@@ -90,6 +91,7 @@ class StageRunner:
         except Interrupted:
             return _at_rest(held), True
         check_images(train, val)
+        self.data = train
         fixed, moving = (norms - stage.freeze.held for norms in standardisers(held))
         if not goes_on:
             network = once.network if once else held
@@ -133,7 +135,7 @@ class StageRunner:
                 )
         except OutOfPatience:
             pass
-        except (Interrupted, SIGTERMException):  # the latter where it came before the first epoch
+        except Interrupted:
             return _at_rest(held), True
         return _at_rest(held), False
 

@@ -96,6 +96,7 @@ class StopWhenAsked(StepCallback):
         self.asked, self._looked = False, 0.0
         self.checkpoint: Checkpoint | None = None
         self._ask: Any = None
+        self._before: Any = signal.SIG_DFL  # what SIGTERM did
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -110,7 +111,7 @@ class StopWhenAsked(StepCallback):
             before = {number: signal.getsignal(number) for number in _SIGNALS}
             for number in _SIGNALS:
                 signal.signal(number, ask)
-            self._ask = ask
+            self._ask, self._before = ask, before[signal.SIGTERM]
         except ValueError:  # not in the main thread: somebody else handles signals
             before = {}
         try:
@@ -119,10 +120,17 @@ class StopWhenAsked(StepCallback):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def setup(self, trainer: Any, pl_module: lit.LightningModule, stage: str) -> None:
+        """Keep Lightning from what it does at SIGTERM.
+
+        Its handler ends one rank alone, or waits in it for the others, which may never come.
+        """
+        trainer._signal_connector._sigterm_notifier_fn = lambda number, frame: None
+
     def on_train_start(self, trainer: lit.Trainer, pl_module: lit.LightningModule) -> None:
-        """Keep Lightning from what it does at SIGTERM: end one rank alone, or with exit code 0."""
-        if self._ask and not self.asked:
-            signal.signal(signal.SIGTERM, self._ask)
+        """Have nothing of Lightning around what SIGTERM does; a second one ends the process."""
+        if self._ask:
+            signal.signal(signal.SIGTERM, self._before if self.asked else self._ask)
 
     def is_asked_anywhere(self) -> bool:
         """Whether somebody asked this process or, as of a second ago, another rank.

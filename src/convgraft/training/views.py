@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convgraft.data import Pixels, augmentation
+from convgraft.data import Pixels, Streamed, augmentation
 from convgraft.data.augment import AUGMENTER, seeded
 from convgraft.data.seeding import derived_seed
 from convgraft.training.options import FitOptions
@@ -70,7 +70,9 @@ def views_of(
         pixels: of these images, and maybe of others.
         indices, names: of the images, in the order of the stored values.
     """
-    row_of = {index: row for row, index in enumerate(pixels.indices)}
+    # streamed ones count rows over all images, also those that turned out broken
+    known = pixels.rows.tolist() if isinstance(pixels, Streamed) else pixels.indices
+    row_of = {index: row for row, index in enumerate(known)}
     places = torch.tensor([row_of[index] for index in indices.tolist()], dtype=torch.int64)
     size = pixels.images.shape[-1]
     augmented = [seeded_view(views.augment, size, number) for number in range(views.count)]

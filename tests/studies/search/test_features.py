@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from convgraft.cache import Cache
 from convgraft.compose import compose, cost
@@ -89,6 +91,18 @@ def test_without_room_values_are_the_same_and_stay_in_memory(
         assert list(found[part]) == list(stored[part])
         for tap, value in found[part].items():
             torch.testing.assert_close(value, stored[part][tap], rtol=1e-4, atol=1e-5)
+
+
+def test_every_network_sees_all_streamed_images_also_after_a_broken_one() -> None:
+    def read(index: int) -> bytes | NDArray[np.uint8]:
+        return b"" if index == split.train[0] else IMAGES.source(index)
+
+    split = replace(SPLIT, train=SPLIT.train[:33])  # the last one is a batch of its own
+    task = Task(replace(IMAGES, source=read), split, 8, cache=None, stream=True)
+    found = all_features(GIVEN, task, quiet)
+    assert len(task.pixels("train")) == 32
+    for one in found.values():
+        assert {len(value) for value in one.values["train"].values()} == {32}
 
 
 def fitted(task: Task, strategy: str) -> None:

@@ -115,7 +115,8 @@ class _Network:
     ) -> Mapping[str, Tensor]:
         """The same where there is no store, or no room in it."""
         rows: list[list[Tensor]] = [[] for _ in self.frontier.stored]
-        for start in range(0, len(pixels), BATCH):
+        # streamed ones count rows over all images, also those that turned out broken
+        for start in range(0, len(pixels.images), BATCH):
             given = self.front(laid_out(pixels.images[start : start + BATCH], self.layout))
             for column, value in zip(rows, given, strict=True):
                 column.append(value.float().flatten(1).clone())
