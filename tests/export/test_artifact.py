@@ -150,9 +150,11 @@ def test_the_card_tells_what_metrics_tell(run: Path, tmp_path: Path) -> None:
     card = write_card("mine", joined(), ("x", "y", "z"), metrics)
     for part in ("87.50 %", "40 images", "cifar_resnet20", "epochs: 7", "x, y, z"):
         assert part in card
-    # 1.96 times the root of 0.875 * 0.125 / 40
-    assert "one of 3 classes" in card and "within 10.2 points" in card
+    # Wilson's bounds: (p + z^2 / 2n -+ z root(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)
+    assert "one of 3 classes" in card and "between 73.9 and 94.5 %" in card
     assert "views" not in card
+    perfect = {"test": {"label": {**score, "images": 20, "top1": 1.0}}}
+    assert "between 83.9 and 100.0 %" in write_card("mine", joined(), ("x", "y", "z"), perfect)
     assert json.loads((run / "metrics.json").read_text()) == {"finished": True}
     shutil.rmtree(run)
 

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 from helpers_runs import Case, Three, run_of
+from safetensors.torch import save_file
 from torch import Tensor
 
+from convgraft.compose import compose
 from convgraft.errors import ArtifactError
-from convgraft.export import load, save
+from convgraft.export import load, save, write_card
 from convgraft.export.facts import facts_of, read_facts
+from convgraft.opening import open_network
+from convgraft.sources import source
+from convgraft.strategies import Ingredients
+from convgraft.studies import Design, build_arm
 
 
 def test_they_are_read_back(real_images: Tensor) -> None:
@@ -48,3 +54,18 @@ def test_a_number_that_is_none_is_refused(real_images: Tensor) -> None:
     texts = facts_of(run_of(Case("probe"), real_images), layout="nhwc").texts()
     with pytest.raises(ArtifactError):
         read_facts({**texts, "image_size": "large"})
+
+
+def test_they_tell_no_place_of_the_machine(tmp_path: Path) -> None:
+    weights, pictures = tmp_path / "nets" / "w.safetensors", str(tmp_path / "our pets")
+    weights.parent.mkdir()
+    save_file(source("cifar_resnet20").module.state_dict(), weights)
+    given = Ingredients({"a": open_network(f"cifar_resnet20@{weights}")}, 16, 3)
+    arm = build_arm(Design("probe"), given)
+    composite, metrics = compose(arm.plan, arm.sources), {"data": {"location": pictures}}
+    card = write_card("one", composite, "xyz", metrics)
+    assert str(weights) in card and pictures in card
+    run = load(save(tmp_path / "one", composite, labels="xyz", metrics=metrics, card=card))
+    told = " ".join(facts_of(run, layout="nhwc").texts().values())
+    assert str(tmp_path) not in told
+    assert told.count("cifar_resnet20@w.safetensors") == 3 and "location: our pets" in told

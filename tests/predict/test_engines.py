@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -133,3 +135,22 @@ def test_a_file_that_convgraft_did_not_write_is_told(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "x.onnx")
     with pytest.raises(ArtifactError, match="does not say what it is"):
         open_classifier(tmp_path / "x.onnx")
+
+
+def test_onnx_runtime_reports_to_nobody_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    caches = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    told = "print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    for said, code in (
+        ({}, f"import os, convgraft, onnxruntime; {told}"),
+        ({"ORT_DISABLE_TELEMETRY": "0"}, f"import os, convgraft; {told}"),  # who wants it, has it
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**kept, **caches, **said},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == said.get("ORT_DISABLE_TELEMETRY", "1")
+    assert not list(tmp_path.rglob("*"))

@@ -44,6 +44,14 @@ def test_patterns_are_expanded(holiday: Path) -> None:
     assert names("**/[12].*") == ["b/1.JPG", "b/2.png"]
 
 
+def test_a_pattern_that_matches_a_folder_and_what_is_in_it_gives_each_image_once(
+    holiday: Path,
+) -> None:
+    assert names("b/**") == ["b/1.JPG", "b/2.png"]
+    assert names("./**") == names(".")
+    assert names("b/*", "b") == ["b/1.JPG", "b/2.png"] * 2  # named twice on purpose
+
+
 @pytest.mark.parametrize("path", ["gone.png", "b/*.bmp", "x" * 5000, ""])
 def test_what_is_missing_is_named(holiday: Path, path: str) -> None:
     with pytest.raises(DataError, match="does not exist"):

@@ -105,7 +105,8 @@ def test_intervals_of_arms_stand_side_by_side() -> None:
 def test_the_figure_is_drawn_for_one_number_of_shots_too(tmp_path: Path) -> None:
     paths = [tmp_path / "figure.png", tmp_path / "figure.svg"]
     few = [one for one in DATA["scores"] if one["shots"] == 1]
-    draw_fewshot({**DATA, "shots": [1], "scores": few}, paths)
+    draw_fewshot({**DATA, "data": "my $_$", "shots": [1], "scores": few}, paths)
     with Image.open(paths[0]) as picture:
         assert picture.width > 600
     assert "joined features" in paths[1].read_text()
+    assert "<!-- Few-shot on my $_$: " in paths[1].read_text()

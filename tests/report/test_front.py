@@ -55,8 +55,9 @@ def test_words_name_the_choice_its_test_and_the_single_network_beside_it() -> No
 
 def test_a_figure_has_a_name_for_every_step_of_the_front(tmp_path: Path) -> None:
     path = tmp_path / "front.svg"
-    draw_front(TRIALS, TRIALS[:2], TRIALS[1], [path], title="Search")
+    draw_front(TRIALS, TRIALS[:2], TRIALS[1], [path], title="Search on $_$")
     told = path.read_text()
+    assert "<!-- Search on $_$ -->" in told
     assert "<!-- probe a -->" in told
     assert "<!-- ladder a+b -->" in told
     assert "<!-- probe b -->" not in told

@@ -12,6 +12,7 @@ from convgraft.report.confusion_chart import confusion_chart
 from convgraft.report.cost_chart import cost_chart, cost_words, front
 from convgraft.report.line_chart import line_chart
 from convgraft.report.page_data import Chart, Examined, Point, Series
+from convgraft.report.run_charts import run_charts
 from convgraft.report.svg import element
 from convgraft.studies import Interval
 
@@ -103,3 +104,23 @@ def test_names_are_moved_apart_and_stay_inside() -> None:
 def test_equal_values_still_have_a_scale() -> None:
     scale = Frame().upwards([50.0, 50.0])
     assert scale.low < 50 < scale.high
+
+
+@pytest.mark.parametrize("losses", [(0.5, 0.1, -0.4), (-0.2, -0.5, -0.9)])
+def test_losses_below_zero_stay_within_the_chart(losses: tuple[float, ...]) -> None:
+    series = Series("x", "join", tuple((n + 1.0, loss) for n, loss in enumerate(losses)))
+    root = ET.fromstring(line_chart(Chart("t", "epoch", "training loss", (series,))))
+    heights = [float(dot.get("cy", 0)) for dot in root.iter("circle")]
+    frame = Frame()
+    assert heights == sorted(heights)
+    assert all(frame.top <= y <= frame.height - frame.bottom for y in heights[:1])
+    assert heights[-1] <= float((root.get("viewBox") or "").split()[3]) - frame.bottom
+
+
+def test_the_loss_that_is_drawn_is_the_runs_own() -> None:
+    curve = [{"train_loss": loss, "val": {"label": {"top1": 0.5}}} for loss in (2.0, 1.0)]
+    noted = {"curve": curve, "best_epoch": 1}
+    both = run_charts({"cross-skip": noted, "probe-a": noted})
+    assert [one.name for one in both[1].series] == ["cross-skip"]
+    solved = run_charts({"cross-skip": {"curve": []}, "probe-a": noted})
+    assert [chart.title for chart in solved] == ["Validation top-1 over epochs"]

@@ -46,6 +46,6 @@ def test_labels_of_points_that_lie_together_share_one_place() -> None:
 
 def test_the_figure_is_a_picture(tmp_path: Path) -> None:
     rows = [row("join", 0.9, 20), row("probe", 0.7), row("vote", 0.85)]
-    path = draw_comparison(rows, tmp_path / "x" / "c.png", title="T", joins=["join"])
+    path = draw_comparison(rows, tmp_path / "x" / "c.png", title="on $_$", joins=["join"])
     with Image.open(path) as picture:
         assert picture.width > 1000

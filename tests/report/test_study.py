@@ -100,3 +100,8 @@ def test_the_figure_is_a_picture(limits: tuple[int | None, ...], tmp_path: Path)
     with Image.open(tmp_path / "f.png") as picture:
         assert picture.width > 1000
     assert "<svg" in (tmp_path / "f.svg").read_text()
+
+
+def test_the_figures_title_is_text_and_no_formula(tmp_path: Path) -> None:
+    draw_study([arm("x", "join", 0.8)], [tmp_path / "f.svg"], title="is $_$ worth it?")
+    assert "<!-- is $_$ worth it? -->" in (tmp_path / "f.svg").read_text()

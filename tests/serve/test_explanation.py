@@ -219,9 +219,13 @@ def test_neither_map_nor_card_tells_where_files_lie(tmp_path: Path) -> None:
     single = compile_plan(
         Plan(SIZE, (source,), (), (head("label", "linear", "a:features", classes=4),))
     )
-    folder = save(tmp_path / "x", single, labels=LABELS, card=f"# x\n\n`{source.network}`\n")
+    pets = str(tmp_path / "secret" / "our pets")
+    card = f"# x\n\n`{source.network}`\n* location: {pets}\n"
+    noted = {"data": {"location": pets}}
+    folder = save(tmp_path / "x", single, labels=LABELS, card=card, metrics=noted)
     served = open_served(folder, engine="torch")
-    assert served.card == "# x\n\n`cifar_resnet20@w.safetensors`\n" and served.explainer
+    assert served.card == "# x\n\n`cifar_resnet20@w.safetensors`\n* location: our pets\n"
+    assert served.explainer
     told = served.explainer.explain(np.zeros((3, SIZE, SIZE), np.uint8), 1, None)
     svg = served.explainer.map.svg
     assert "w.safetensors" in svg and told.sources[0].network == "cifar_resnet20@w.safetensors"

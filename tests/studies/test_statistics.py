@@ -23,6 +23,7 @@ from convgraft.studies.statistics import (
     paired_bootstrap,
     sign_test,
     student_interval,
+    wilson_interval,
 )
 
 
@@ -38,6 +39,17 @@ def arms(
 
 def trial(own: NDArray[np.bool_], other: NDArray[np.bool_], first: int = 0) -> Trial:
     return Trial(np.arange(first, first + len(own)), own, other)
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 20), (35, 40), (20, 20), (669, 690)])
+def test_wilsons_interval_is_its_formula(right: int, count: int) -> None:
+    share, z = right / count, stats.norm.ppf(0.975)
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) * z / (1 + z**2 / count)
+    found = wilson_interval(share, count)
+    assert found.value == share
+    assert found.low == pytest.approx(middle - half, abs=1e-12)
+    assert found.high == pytest.approx(middle + half, abs=1e-12)
 
 
 @pytest.mark.parametrize("values", [[0.5, 0.52, 0.49], [0.91, 0.9, 0.93, 0.9, 0.94]])

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from convgraft.cli.console import say
 from convgraft.cli.report_pictures import Pictures
+from convgraft.errors import ArtifactError
 from convgraft.report.examined import examine
 from convgraft.report.page_data import Examined
 from convgraft.studies import Predictions
@@ -27,10 +29,19 @@ def examined_study(folder: Path, arm: str, cells: list[str], images: Pictures) -
 
 
 def _examined(paths: list[Path], arm: str, images: Pictures) -> Examined | None:
-    found = [Predictions.load(path) for path in paths if path.is_file()]
-    found = [one for one in found if len(one.labels)]
+    read = [_readable(path) for path in paths if path.is_file()]
+    found = [one for one in read if one is not None and len(one.labels)]
     if not found:
         return None
     count = sum(len(one.labels) for one in found)
     seeds = f" under {len(found)} seeds" if len(found) > 1 else ""
     return images.shown(examine(found, f"{arm}: {count:,} answers on test images{seeds}."))
+
+
+def _readable(path: Path) -> Predictions | None:
+    """Predictions; None where they cannot be read, which is told."""
+    try:
+        return Predictions.load(path)
+    except ArtifactError as error:
+        say(f"left out: {error.what}")
+        return None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convgraft.compose import Composite, cost
 from convgraft.report import markdown_table
+from convgraft.studies.statistics import wilson_interval
 
 
 def write_card(
@@ -76,10 +76,11 @@ def _limits(image_size: int, labels: Sequence[str], test: Mapping[str, Any]) -> 
         f"Pictures of any size are taken, and looked at as {image_size}x{image_size} pixels.",
     ]
     if test.get("images"):
-        spread = 196 * math.sqrt(test["top1"] * (1 - test["top1"]) / test["images"])
+        near = wilson_interval(test["top1"], test["images"])
+        low, high = 100 * (near.low or 0.0), 100 * (near.high or 0.0)
         said.append(
-            f"{test['images']} test images tell top-1 within {spread:.1f} points either way "
-            "(95 %), for pictures like these; of others nothing is known."
+            f"By {test['images']} test images top-1 is between {low:.1f} and {high:.1f} % (95 %), "
+            "for pictures like these; of others nothing is known."
         )
     return "\n".join(f"* {line}" for line in said)
 

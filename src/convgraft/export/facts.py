@@ -13,6 +13,9 @@ In an `.onnx` file these are `metadata_props`, in a `.pt2` file the extra file `
     precision     float32, int8 or uint8
     version       of convgraft, that wrote it
     card          the run's card.md
+
+Where weights and images lay on the machine that made it is in none of them: of a place its last
+name is told.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from convgraft.export.artifact import CARD, WEIGHTS, Run
 from convgraft.export.contents import are_texts, plain_names
 from convgraft.export.deployed import LAYOUTS
 from convgraft.export.foreign import MAX_SIDE
+from convgraft.export.hub.places import places_of, portable_plan
 
 JSON_FIELDS = ("labels", "columns")
 
@@ -66,20 +70,20 @@ class Facts:
 
 def facts_of(run: Run, *, layout: str, precision: str = "float32") -> Facts:
     """What a file that is made from a run should say."""
-    card = run.folder / CARD
-    plan = run.composite.complete_plan
+    file, plan = run.folder / CARD, run.composite.complete_plan
+    card = file.read_text(encoding="utf-8") if file.is_file() else ""
     return Facts(
         labels=run.labels,
         columns=run.columns,
         image_size=run.image_size,
         layout=layout,
         answer=plan.answer,
-        plan=str(plan),
+        plan=str(portable_plan(plan)),
         plan_hash=plan.hash,
         weights_hash=weights_hash(run.folder),
         precision=precision,
         version=convgraft.__version__,
-        card=card.read_text(encoding="utf-8") if card.is_file() else "",
+        card=places_of(run.folder, plan, run.metrics).in_text(card),
     )
 
 

@@ -16,6 +16,7 @@ from convgraft.export.artifact import SPLIT, Run
 
 CALIBRATION = 200
 LARGEST = 2000  # images to measure with
+UNKNOWN = "a new split, not the run's: it may have learned from some of these images"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +58,9 @@ def held_out(
     images = open_images(location, target=target, label_map=label_map)
     order = _order(run, images)
     try:
-        split, whose = read_split(run.folder / SPLIT, images), "the run's"
+        split, whose = read_split(run.folder / SPLIT, images), "the run's split"
     except DataError:
-        split, whose = split_images(images, seed=0), "a new"
+        split, whose = split_images(images, seed=0), UNKNOWN
     known = [index for index in split.val if images.labels[index] != MISSING]
     if not (known and split.train):
         raise DataError(f"{location} has too few images to calibrate and to measure with")
@@ -69,7 +70,7 @@ def held_out(
         calibration=load_pixels(images, run.image_size, indices=chosen).images,
         images=measured.images,
         labels=torch.tensor(order)[measured.labels],
-        told=f"{location}, validation part of {whose} split",
+        told=f"{location}, validation part of {whose}",
     )
 
 

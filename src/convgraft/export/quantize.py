@@ -43,7 +43,7 @@ WEIGHTS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class QuantizedCost:
-    """What whole numbers cost, measured on images that neither training nor calibration saw.
+    """What whole numbers cost, measured on held-out images; `measured_on` says how far they are so.
 
     Attributes:
         images: how many it was measured on.

@@ -37,13 +37,19 @@ def check_paths(paths: Sequence[str]) -> tuple[str, ...]:
 
 def _matches(pattern: str) -> list[str]:
     found = glob.iglob(pattern, recursive=True) if glob.has_magic(pattern) else ()  # noqa: PTH207
-    matches = sorted(path for path in found if not _goes_in_circles(Path(path)))
+    matches = _once(sorted(path for path in found if not _goes_in_circles(Path(path))))
     if not matches:
         raise DataError(
             f"{pattern} does not exist",
             expected=f"an image file, a folder of them, or {STREAM} for a list on standard input",
         )
     return matches
+
+
+def _once(matches: Sequence[str]) -> list[str]:
+    """Without what lies below a folder that is matched too: that stands for its images already."""
+    folders = {Path(path) for path in matches if Path(path).is_dir()}
+    return [path for path in matches if folders.isdisjoint(Path(path).parents)]
 
 
 def _goes_in_circles(path: Path) -> bool:

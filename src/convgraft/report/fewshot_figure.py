@@ -34,7 +34,7 @@ def fewshot_figure(data: Mapping[str, Any]) -> Any:
     figure = Figure(figsize=(2.2 + 3 * len(heads), 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     title = f"Few-shot on {data['data']}: {data['ways']} classes, {data['episodes']} episodes"
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", parse_math=False)
     panels = figure.subplots(1, len(heads), sharey=True, squeeze=False)[0]
     for axes, head in zip(panels, heads, strict=True):
         _panel(axes, data, head)

@@ -24,7 +24,7 @@ def draw_comparison(
     figure = Figure(figsize=(10, 0.42 * len(rows) + 2.2), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=[1.4, 1])
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", parse_math=False)
     _bars(left, rows, joins)
     _scatter(right, rows, joins)
     for axes in (left, right):

@@ -32,7 +32,7 @@ def draw_front(
 
     figure = Figure(figsize=(9, 5), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", parse_math=False)
     axes = figure.subplots()
     _points(axes, trials)
     _steps(axes, front)

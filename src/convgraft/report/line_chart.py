@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from markupsafe import Markup
@@ -29,7 +30,7 @@ def line_chart(chart: Chart) -> Markup:
     height = max(300.0, 80 + LINE * len(chart.series))
     frame = Frame(height=height, right=30 + widest([one.name for one in chart.series]))
     across = frame.across([x for x, _ in places], log=chart.log)
-    upwards = frame.upwards([y for _, y in places], (0, 100.5) if _is_share(chart) else (0, 1e9))
+    upwards = frame.upwards([y for _, y in places], _bounds(chart))
     known = sorted({x for x, _ in places})
     few = known if len(known) <= 8 else known[:: -(-len(known) // 8)]
     return svg(
@@ -41,8 +42,15 @@ def line_chart(chart: Chart) -> Markup:
     )
 
 
-def _is_share(chart: Chart) -> bool:
-    return chart.y_label.endswith("%")
+def _bounds(chart: Chart) -> tuple[float, float]:
+    """Where the axis ends at the latest: shares at none and all, losses at 0 where none is below.
+
+    One that is weighed by learned uncertainties may fall below 0.
+    """
+    if chart.y_label.endswith("%"):
+        return 0.0, 100.5
+    lowest = min(y for one in chart.series for _, y in one.points)
+    return (0.0 if lowest >= 0 else -math.inf), math.inf
 
 
 def _line(series: Series, number: int, across: Scale, upwards: Scale) -> Markup:

@@ -22,7 +22,11 @@ def kind_of(row: Mapping[str, Any]) -> str:
 
 
 def run_charts(arms: Mapping[str, Metrics]) -> tuple[Chart, ...]:
-    """Validation top-1 of every arm over epochs, and the run's own training loss."""
+    """Validation top-1 of every arm over epochs, and the run's own training loss.
+
+    Args:
+        arms: what each has noted, by name; the run's own first.
+    """
     curves = {name: metrics["curve"] for name, metrics in arms.items() if metrics.get("curve")}
     series = [
         Series(name, kind_of({"arm": name}), points, arms[name].get("best_epoch", -1) + 1)
@@ -36,10 +40,11 @@ def run_charts(arms: Mapping[str, Metrics]) -> tuple[Chart, ...]:
     losses = [
         Series(name, kind_of({"arm": name}), tuple(points))
         for name, curve in curves.items()
-        if len(points := [(n + 1.0, e["train_loss"]) for n, e in enumerate(curve)]) > 1
+        if name == next(iter(arms))
+        and len(points := [(n + 1.0, e["train_loss"]) for n, e in enumerate(curve)]) > 1
     ]
     if losses:
-        charts.append(Chart("Training loss over epochs", "epoch", "training loss", (*losses[:1],)))
+        charts.append(Chart("Training loss over epochs", "epoch", "training loss", tuple(losses)))
     return tuple(charts)
 
 

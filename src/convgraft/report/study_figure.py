@@ -28,7 +28,7 @@ def draw_study(arms: Sequence[ArmSummary], paths: Sequence[Path], *, title: str)
     height = max(4.5, 0.26 * len(names) + 1) if several else 0.34 * len(names) + 1.6
     figure = Figure(figsize=(9, height), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", parse_math=False)
     axes = figure.subplots()
     if several:
         _lines(axes, arms, names)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convgraft.errors import ArtifactError
-from convgraft.export import CARD
+from convgraft.export import CARD, METRICS
 from convgraft.export.artifact import PLAN
+from convgraft.export.contents import read_object
+from convgraft.export.hub.places import places_of
 from convgraft.plan import read_plan
 from convgraft.predict.classifier import Classifier, open_classifier
 from convgraft.serve.explainer import Explainer
@@ -48,15 +50,13 @@ def open_served(
     classifier = open_classifier(path, engine=engine, threads=threads, trust_python=trust_python)
     if not path.is_dir():
         return Served(path.name, classifier, why_not=ONLY_ONNX)
-    refs = read_plan(path / PLAN).sources
-    card = path / CARD
+    plan, card = read_plan(path / PLAN), path / CARD
+    places = places_of(path, plan, read_object(path / METRICS))
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
-    for ref in refs:
-        text = text.replace(ref.network, short_name(ref.network))
     return Served(
         path.resolve().name,
         classifier,
-        networks=tuple(f"{ref.name}: {short_name(ref.network)}" for ref in refs),
-        card=text,
+        networks=tuple(f"{ref.name}: {short_name(ref.network)}" for ref in plan.sources),
+        card=places.in_text(text),
         explainer=Explainer(path, trust_python=trust_python),
     )

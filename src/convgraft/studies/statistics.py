@@ -62,6 +62,15 @@ def student_interval(values: Sequence[float]) -> Interval:
     return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
+def wilson_interval(share: float, count: int) -> Interval:
+    """A share of so many images that are right, and Wilson's 95 % interval over such images.
+
+    It is as wide as it has to be at 0 and 1 too (Wilson, JASA 22, 1927).
+    """
+    found = stats.binomtest(round(share * count), count).proportion_ci(CONFIDENCE, "wilson")
+    return Interval(share, float(found.low), float(found.high))
+
+
 def mcnemar(own: NDArray[np.bool_], other: NDArray[np.bool_], *, mid: bool = False) -> float:
     """The exact two-sided p of two arms being right equally often on the same images.
 

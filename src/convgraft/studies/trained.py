@@ -70,8 +70,10 @@ def train_arm(
     if arm.solved:
         return _solved(arm, task, options, on_progress)
     network = compose(arm.plan, arm.sources, seed=options.seed)
+    began = time.monotonic()
     start_adapters(network, lambda: task.pixels("train").images, on_progress=on_progress)
     start_ridge_heads(network, task, options.seed, on_progress)
+    started = time.monotonic() - began
     result = fit(
         network,
         task,
@@ -88,7 +90,7 @@ def train_arm(
         "finished": not result.interrupted,
         "val": _val(result, task),
         "best_epoch": result.best_epoch,
-        "seconds": result.seconds,
+        "seconds": started + result.seconds,
         "trainable": sum(p.numel() for name, p in weights if name in result.learned),
         "freeze": {"name": arm.policy.name, "phases": arm.policy.as_data()},
         "loss": str(arm.loss or task_loss(arm.plan)),

@@ -10,18 +10,17 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from convgraft.durable.lines import Line, read_lines
 from convgraft.errors import ArtifactError
 from convgraft.studies.failures import failures, finished
 from convgraft.studies.paper.table_rows import PaperRow
 from convgraft.studies.statistics import (
-    CONFIDENCE,
     Interval,
     Trial,
     paired_bootstrap,
     student_interval,
+    wilson_interval,
 )
 from convgraft.studies.store import CONFIG, RESULTS, StudyStore
 from convgraft.studies.summary import AVERAGE
@@ -147,9 +146,7 @@ def _interval(lines: Sequence[Line]) -> Interval:
     """Student's over seeds; of one seed Wilson's over its test images."""
     if len(lines) > 1:
         return student_interval([line["test"]["top1"] for line in lines])
-    top1, images = lines[0]["test"]["top1"], lines[0]["test"]["images"]
-    found = stats.binomtest(round(top1 * images), images).proportion_ci(CONFIDENCE, "wilson")
-    return Interval(top1, float(found.low), float(found.high))
+    return wilson_interval(lines[0]["test"]["top1"], lines[0]["test"]["images"])
 
 
 def _chosen(arms: Sequence[ArmFigure], kind: str) -> str:
