@@ -90,6 +90,7 @@ def test_without_data_the_average_is_kept(tmp_path: Path, weights: Path) -> None
     assert outcome.code == 0, outcome.err
     assert "0 to 9" in outcome.err
     assert "label: average" in outcome.out
+    assert "top-1" not in outcome.out and "MACs" in outcome.out  # there is nothing to tell of it
     assert load(out).labels == tuple(map(str, range(10)))
 
 
@@ -138,6 +139,7 @@ def test_the_same_command_makes_the_same_weights(tmp_path: Path) -> None:
         )  # fmt: skip
         assert outcome.code == 0, outcome.err
         assert "C = " in outcome.err
+        assert "held-out top-1" in outcome.out and "test top-1" not in outcome.out
         states.append(load(tmp_path / name).composite)
     assert same_state(*states)
 

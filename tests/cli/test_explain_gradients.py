@@ -59,7 +59,7 @@ def test_a_loss_that_does_not_go_with_the_plan(plan: Path) -> None:
     plan.write_text(PLAN.replace("replace", "add"))
     outcome = convgraft("explain", plan, "--gradients", "--loss", "mse")
     assert outcome.code == 2
-    assert "replace wire" in outcome.err
+    assert "replace wire" in outcome.err and "--strategy stitch --out RUN" in outcome.err
 
 
 def test_of_a_run_with_its_own_policy(run: Path) -> None:

@@ -49,6 +49,8 @@ def test_an_onnx_file_is_written_beside_the_run_and_told_about(run: Path) -> Non
     assert found.code == 0, found.err
     assert "model.onnx" in found.out and "uint8 [N, H, W, 3]" in found.out
     assert "validation part): probabilities within" in found.out
+    file = run / "model.onnx"
+    assert found.err.endswith(f"next: convgraft predict {file} IMAGE, or convgraft serve {file}\n")
     session = onnxruntime.InferenceSession(run / "model.onnx")
     facts = session.get_modelmeta().custom_metadata_map
     assert json.loads(facts["labels"]) == list(NAMES) and facts["card"] == "# tiny\n"
@@ -74,7 +76,9 @@ def test_a_program_elsewhere_checked_on_other_images(
     assert told["agreement"]["images"] == 12
     assert told["agreement"]["told"] == str(pictures / "red")
     assert told["agreement"]["probabilities"] < 1e-4
-    assert told["quantized"] is None
+    assert told["quantized"] is None and "next" not in found.err
+    again = convgraft("export", run, "--format", "pt2", "--out", out, "--trust-python")
+    assert again.err.endswith(f'next, in Python: torch.export.load("{out}").module()\n')
 
 
 def test_whole_numbers_and_what_they_cost(run: Path, pictures: Path) -> None:

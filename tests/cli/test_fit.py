@@ -79,6 +79,17 @@ def test_evaluate_uses_the_runs_own_test_part(run: Path, pictures: Path) -> None
     recorded = json.loads((run / "metrics.json").read_text())["test"]["label"]
     assert told["part"] == "test part of the run"
     assert {key: told[key] for key in recorded} == recorded
+    assert "next" not in outcome.err
+
+
+def test_evaluate_names_the_commands_that_go_on_from_there(run: Path, pictures: Path) -> None:
+    outcome = convgraft("evaluate", run, pictures)
+    assert outcome.err == f"next: convgraft report {run} --open, or convgraft export {run}\n"
+    outcome = convgraft("evaluate", "cifar_resnet20", "digits", "--image-size", 8)
+    assert outcome.err == (
+        "next: convgraft fit digits --models cifar_resnet20 B --baselines --out RUN, "
+        "where B is another network\n"
+    )
 
 
 def test_predict_names_classes_and_broken_files(run: Path, pictures: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_push_and_pull_through_the_command_line(
     assert (tmp_path / "kept" / "README.md").read_text() == card
     fetched = convgraft("pull", REPO, "--out", tmp_path / "out")
     assert fetched.code == 0, fetched.err
-    assert "README.md" in fetched.out and "written to" in fetched.err
+    assert "README.md" in fetched.out and f"written to {tmp_path}/out; next: " in fetched.err
     assert load(tmp_path / "out").labels == ("x", "y", "z")
     monkeypatch.chdir(tmp_path)
     assert convgraft("pull", REPO).code == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import webbrowser
 from pathlib import Path
 
@@ -60,6 +61,9 @@ def test_a_runs_report_lies_in_its_folder_and_tells_all_of_it(run: Path) -> None
     assert "learned" in text
     assert "convgraft fit" in text
     assert str(run) not in text.split("How to reproduce it")[0]
+    assert outcome.err.endswith(
+        f"written to {run}/report.html; next: open it in a browser, or convgraft export {run}\n"
+    )
 
 
 def test_a_runs_mistakes_are_shown_with_their_pictures(run: Path, tmp_path: Path) -> None:
@@ -85,6 +89,19 @@ def test_a_studys_report_compares_and_shows_the_best_join(study: Path, tmp_path:
     assert (study / "results.jsonl").read_bytes() == before
 
 
+def test_predictions_that_cannot_be_read_are_told_and_left_out(study: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(study, tmp_path / "copy")
+    (copy / "predictions" / "all-0" / "cross-skip.safetensors").write_bytes(b"x" * 50)
+    outcome = convgraft("report", copy, "--format", "md", "--trust-python")
+    assert outcome.code == 0, outcome.err
+    assert "left out: the predictions in" in outcome.err
+    assert "cross-skip: 30 answers on test images." in (copy / "report.md").read_text()
+    (copy / "predictions" / "all-1" / "cross-skip.safetensors").write_bytes(b"")
+    outcome = convgraft("report", copy, "--format", "md", "--trust-python")
+    assert outcome.code == 0, outcome.err
+    assert "## Confusion" not in (copy / "report.md").read_text()
+
+
 def test_the_form_is_that_of_the_option_or_of_the_suffix(study: Path, tmp_path: Path) -> None:
     assert convgraft("report", study, "--out", tmp_path / "s.csv").code == 0
     rows = list(csv.DictReader(io.StringIO((tmp_path / "s.csv").read_text())))
@@ -102,6 +119,26 @@ def test_open_shows_the_file_in_a_browser(
     outcome = convgraft("report", study, "--out", tmp_path / "s.md", "--open")
     assert outcome.code == 0, outcome.err
     assert shown == [(tmp_path / "s.md").as_uri()]
+    assert outcome.err.endswith(f"written to {tmp_path}/s.md\n")
+    outcome = convgraft("report", study, "--out", tmp_path / "s.html", "--trust-python")
+    assert outcome.err.endswith(f"written to {tmp_path}/s.html; next: open it in a browser\n")
+
+
+@pytest.mark.parametrize(
+    ("has_browser", "said"),
+    [
+        (True, "written to {run}/report.html; next: convgraft export {run}\n"),
+        (False, "written to {run}/report.html; next: open it in a browser, or convgraft export"),
+    ],
+)
+def test_what_is_open_already_is_not_opened_next(
+    run: Path, monkeypatch: pytest.MonkeyPatch, has_browser: bool, said: str
+) -> None:
+    monkeypatch.setattr(webbrowser, "open", lambda url: has_browser)
+    outcome = convgraft("report", run, "--open")
+    (run / "report.html").unlink()
+    assert said.format(run=run) in outcome.err
+    assert has_browser is ("there is no browser to open it in" not in outcome.err)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     outcome = convgraft(*COMMAND, *limits, "--out", out)
     assert outcome.code == 0, outcome.err
     assert "error / single" in outcome.out
+    assert outcome.err.endswith(f"figure.svg; next: convgraft report {out} --open\n")
     return out
 
 
@@ -95,11 +96,11 @@ def test_a_planted_leak_is_refused_when_asked_for_and_named_before_any_training(
     data, out = planted(tmp_path / "data", leak=True), tmp_path / "out"
     outcome = convgraft("study", "ladder", data, *LEAKY, "--out", out, "--strict")
     assert outcome.code == 2
-    digest = re.search(r"sha256 ([0-9a-f]{64}): (\w+) (\S+), (\w+) (\S+)", outcome.err)
+    digest = re.search(r"sha256 ([0-9a-f]{12}): (\w+) (\S+), (\w+) (\S+)", outcome.err)
     assert digest is not None
     for place in (digest[3], digest[5]):
         copy = (data / place).read_bytes()
-        assert hashlib.sha256(copy).hexdigest() == digest[1]
+        assert hashlib.sha256(copy).hexdigest()[:12] == digest[1]
     assert digest[2] != digest[4]
     assert not out.exists()
 
@@ -115,6 +116,8 @@ def test_a_leak_is_counted_and_a_verdict_is_given(tmp_path: Path) -> None:
         assert (one["outcome"], one["images"]) == ("tie", 8)  # so few images tell nothing
     summary = (out / "summary.md").read_text()
     assert "In 1 of 1 cells some pictures are in more than one part" in summary
+    tested = sum("test" in dict(leak["places"]) for leak in told["leaks"]["all-0"])
+    assert f"at most {tested} of them in the test part (in all-0)" in summary
     assert "no join beats the average vote here" in summary
     assert "One seed only" in summary and "Only 8 test images" in summary
     assert all(sentence in summary for sentence in told["verdict"])

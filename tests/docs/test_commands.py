@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ GROUP: Any = typer.main.get_command(app)
 LEFT_OUT = {  # what no parser can take, and why
     "...": "an ellipsis: some words are left out for the reader",
 }
+MADE = re.compile(r"(?:runs|studies|searches)/.+|[\w-]+\.yaml")  # what commands make and read
 INLINE = re.compile(r"`convgraft ((?:[a-z][a-z-]*)(?: [a-z]+)?)([^`]*)`")
 
 
@@ -69,6 +71,18 @@ def test_commands_within_sentences_are_known(page: Path) -> None:
         known = {option for part in inner.params for option in (*part.opts, *part.secondary_opts)}
         used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest))
         assert used <= known | {"--help"}, f"convgraft {name}{rest}"
+
+
+def test_what_a_command_of_the_readme_reads_an_earlier_one_wrote() -> None:
+    made = {"runs/demo"}  # by `convgraft demo`, which needs no name
+    for command in commands(REPO / "README.md"):
+        if not command.text.startswith("convgraft "):
+            continue
+        writes = "--plan" if command.words[1] == "match" else "--out"
+        written = {after for word, after in pairwise(command.words) if word in ("--out", writes)}
+        named = {word for word in command.words if MADE.fullmatch(word)}
+        assert named - written <= made, f"{command.text}\nreads what nothing before it wrote"
+        made |= written
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -70,7 +70,7 @@ def ensemble(
         print_json(told)
         return
     title = f"{len(members)} members; {told['answer']} ({told['vote']}) is the run's answer"
-    print_table(title, HEADER, [_cells(row) for row in told["rows"]])
+    print_table(title, *_known([_cells(row) for row in told["rows"]]))
     for name, notes in told["votes"].items():
         say(f"{name}: {_numbers(notes)}")
     for name, stages in told["stages"].items():
@@ -88,6 +88,12 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         known = metrics is not None
         cells += [percent(metrics["top1"]), f"{metrics['nll']:.4f}"] if known else ["", ""]
     return [*cells, millions(row["macs"]), millions(row["parameters"])]
+
+
+def _known(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows, without the columns of what was not measured."""
+    kept = [number for number in range(len(HEADER)) if any(row[number] for row in rows)]
+    return [HEADER[number] for number in kept], [[row[number] for number in kept] for row in rows]
 
 
 def _numbers(notes: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +92,18 @@ def evaluate(
         for name, m in metrics.items()
     ]
     print_table(f"{network} on {data} ({part})", header, rows)
+    say(f"next: {_next_step(network, data)}")
+
+
+def _next_step(network: str, data: str) -> str:
+    """The command that goes on from here: of a run its page, of a network alone a join."""
+    run = shlex.quote(network)
+    if Path(network).is_dir():
+        return f"convgraft report {run} --open, or convgraft export {run}"
+    return (
+        f"convgraft fit {shlex.quote(data)} --models {run} B --baselines --out RUN, "
+        "where B is another network"
+    )
 
 
 def _open_run(

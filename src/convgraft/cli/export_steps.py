@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -180,6 +181,11 @@ def show(outcome: Outcome, *, as_json: bool) -> None:
     print(f"  {'before that, ' if outcome.cost else ''}{outcome.agreement}")
     if outcome.cost is not None:
         _show_cost(outcome.cost)
+    file = shlex.quote(str(outcome.path))
+    if outcome.path.suffix == ".onnx":
+        say(f"next: convgraft predict {file} IMAGE, or convgraft serve {file}")
+    else:
+        say(f'next, in Python: torch.export.load("{outcome.path}").module()')
 
 
 def _show_cost(cost: QuantizedCost) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,7 +97,7 @@ def pull(
     code = [ref.network for _, ref in pulled.plan.all_sources() if ref.plan is None]
     if any(network.strip().startswith("python:") for network in code):
         say("it imports Python code of its own: loading it needs --trust-python")
-    say(f"written to {folder}")
+    say(f"written to {folder}; next: convgraft predict {shlex.quote(str(folder))} IMAGE")
 
 
 def _print_sizes(title: str, files: Mapping[str, int]) -> None:

@@ -65,7 +65,7 @@ def leak_notes(leaks: Leaks, cells: int) -> list[str]:
     example = next((leak for leak in leaks[most] if leak.tested), leaks[most][0])
     return [
         f"In {len(leaks)} of {cells} cells some pictures are in more than one part of the split, "
-        f"in one cell {tested} at most in the test part and in another one. In {most}: {example}."
+        f"at most {tested} of them in the test part (in {most}). One of them there: {example}."
     ]
 
 

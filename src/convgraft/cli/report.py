@@ -56,6 +56,5 @@ def report(
     images = Pictures(data, tuple(target or ()))
     page = read_page(folder, images=images, trust_python=trust_python)
     write_text(path, write[chosen](page))
-    say(f"written to {path}")
-    if open_it:
-        report_steps.show(path)
+    shown = open_it and report_steps.show(path)
+    say(f"written to {path}{report_steps.next_words(folder, chosen, shown)}")

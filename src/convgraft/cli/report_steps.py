@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import shlex
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import convgraft
 from convgraft.cli.console import say
 from convgraft.errors import UsageError, near_miss
+from convgraft.export import METRICS
 from convgraft.report.page_data import Pairs
 
 
@@ -37,10 +39,25 @@ def check_out(path: Path) -> Path:
     return path
 
 
-def show(path: Path) -> None:
-    """Open a file in the browser; say so where there is none."""
-    if not webbrowser.open(path.resolve().as_uri()):
+def show(path: Path) -> bool:
+    """Open a file in the browser; say so, and give False, where there is none."""
+    found = webbrowser.open(path.resolve().as_uri())
+    if not found:
         say("there is no browser to open it in")
+    return found
+
+
+def next_words(folder: Path, form: str, shown: bool) -> str:
+    """What to do after the page is written, as the end of a line; may be empty.
+
+    Args:
+        form: of the page: html, md or csv.
+        shown: whether a browser has it already.
+    """
+    steps = ["open it in a browser"] if form == "html" and not shown else []
+    if (folder / METRICS).is_file():
+        steps.append(f"convgraft export {shlex.quote(str(folder))}")
+    return f"; next: {', or '.join(steps)}" if steps else ""
 
 
 def hashes(folder: Path, names: Sequence[str]) -> Pairs:

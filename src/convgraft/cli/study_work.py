@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -61,4 +62,5 @@ def carry_out(
     print_table(header, SHORT_HEADER, short_cells(outcome.arms))
     for line in (*outcome.verdict, *outcome.remarks):
         say(line)
-    say(f"saved in {out}: results.jsonl, table.md, summary.md, figure.png, figure.svg")
+    files = "results.jsonl, table.md, summary.md, figure.png, figure.svg"
+    say(f"saved in {out}: {files}; next: convgraft report {shlex.quote(str(out))} --open")
