@@ -20,6 +20,7 @@ from convgraft.compose import Composite
 from convgraft.data import Pixels
 from convgraft.training.evaluate import answers
 from convgraft.training.process_group import current_group
+from convgraft.training.read_inputs import read_inputs
 
 _Norm = nn.modules.batchnorm._BatchNorm
 
@@ -59,15 +60,8 @@ def calibrate(
     layout = torch.contiguous_format
     if not isinstance(images, StoredValues):
         layout = fastest_format(composite)  # found by a trial that must not be counted
-    hooks = [
-        composite.get_submodule(path).register_forward_pre_hook(moments.add)
-        for path, moments in sums.items()
-    ]
-    try:
+    with read_inputs(composite, norms, _Moments.of_values, lambda path, one: sums[path].add(one)):
         answers(composite, images, layout=layout, on_progress=on_progress, gather=False)
-    finally:
-        for hook in hooks:
-            hook.remove()
     for path, moments in sums.items():
         norm = composite.get_submodule(path)
         assert isinstance(norm, _Norm)
@@ -97,11 +91,16 @@ class _Moments:
         sums = group.total(torch.cat([self.first, self.second, count]))
         return _Moments(sums[-1].item(), sums[:channels], sums[channels:-1])
 
-    def add(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        values = inputs[0].detach().cpu().double().transpose(0, 1).flatten(1)
-        self.count += values.shape[1]
-        self.first = self.first + values.sum(1)
-        self.second = self.second + values.square().sum(1)
+    @classmethod
+    def of_values(cls, values: Tensor) -> _Moments:
+        """Those of values [N, C, ...]."""
+        rows = values.cpu().double().transpose(0, 1).flatten(1)
+        return cls(rows.shape[1], rows.sum(1), rows.square().sum(1))
+
+    def add(self, other: _Moments) -> None:
+        self.count += other.count
+        self.first = self.first + other.first
+        self.second = self.second + other.second
 
     def write(self, norm: _Norm) -> None:
         mean = self.first / self.count

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from convgraft.cache.memory_format import fastest_format
 from convgraft.cache.stored import StoredValues
@@ -22,6 +22,7 @@ from convgraft.errors import RunError, UsageError
 from convgraft.plan import Head
 from convgraft.training.closed_form import NORM_EPSILON, Kernel, solve, temperature, weights_of
 from convgraft.training.evaluate import answers, over_ranks
+from convgraft.training.read_inputs import read_inputs
 
 RIDGE = "ridge"
 MOST_IMAGES = 2000  # that the penalty is chosen on: the time for that grows by their cube
@@ -59,20 +60,15 @@ def _gather(
     if isinstance(images, Pixels):
         layout = fastest_format(composite)  # found by a trial that must not be gathered
     rows: dict[str, list[Tensor]] = {name: [] for name in heads}
-
-    def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda _, inputs: rows[name].append(inputs[0].detach().cpu().clone())
-
-    hooks = [
-        composite.get_submodule(f"heads.{name}.norm").register_forward_pre_hook(keep(name))
-        for name in heads
-    ]
-    try:
-        answers(composite.eval(), images, layout=layout, on_progress=on_progress, gather=False)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    norms = {f"heads.{name}.norm": read for name, read in rows.items()}
+    composite.eval()
+    with read_inputs(composite, norms, _copied, lambda path, value: norms[path].append(value)):
+        answers(composite, images, layout=layout, on_progress=on_progress, gather=False)
     return over_ranks(images.images if isinstance(images, Pixels) else images, rows)
+
+
+def _copied(values: Tensor) -> Tensor:
+    return values.cpu().clone()
 
 
 @torch.no_grad()
