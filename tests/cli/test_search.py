@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
-from helpers_cli import convgraft
+from helpers_cli import convgraft, write_pictures
 from PIL import Image
 
 from convgraft.cli import search_steps
@@ -159,3 +160,13 @@ def test_macs_have_units() -> None:
     for wrong in ("M", "-1", "nan", "inf", "1T"):
         with pytest.raises(UsageError):
             read_macs(wrong)
+
+
+def test_pictures_in_several_parts_are_told_before_the_search(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "data", 10)
+    for picture in list(data.rglob("*.png")):
+        shutil.copy(picture, picture.with_stem(f"{picture.stem}-copy"))
+    command = ("search", data, *MODELS, "--image-size", 8, "--minutes", 5, "--trials", 1)
+    outcome = convgraft(*command, "--accelerator", "cpu", "--out", tmp_path / "out")
+    assert outcome.code == 0, outcome.err
+    assert re.search(r"sha256 [0-9a-f]{12}: .*-copy", outcome.err)

@@ -58,6 +58,7 @@ def search(
     """
     from convgraft.cli import search_steps
     from convgraft.cli.jobs import read_spreading, working
+    from convgraft.cli.leak_check import tell_copies
     from convgraft.cli.search_bench import open_bench
     from convgraft.report.front import FRONT_HEADER, front_cells, front_words
     from convgraft.studies.search import Batches, Ceiling, Rules, import_optuna
@@ -70,6 +71,7 @@ def search(
     rules = Rules(search_steps.read_minutes(minutes), ceiling, trials, options)
     asked = (data, models, image_size, target, limit, rules, strict, stream)
     setting = search_steps.open_setting(*asked)
+    tell_copies(setting.images, setting.split)
     store = search_steps.claim(out, setting)
     record_command(out)
     if store.lines:
