@@ -43,6 +43,7 @@ from convgraft.cli import (
     study,
     taps,
 )
+from convgraft.cli.help_text import help_of
 from convgraft.cli.jobs import with_ray
 from convgraft.cli.recorded_command import typed
 from convgraft.errors import ConvgraftError
@@ -90,7 +91,7 @@ PANELS: Mapping[str, Mapping[str, Callable[..., Any]]] = {
 }
 for _panel, _commands in PANELS.items():
     for _name, _command in _commands.items():
-        app.command(_name, rich_help_panel=_panel)(_command)
+        app.command(_name, rich_help_panel=_panel, help=help_of(_command))(_command)
 app.add_typer(cache.app, name="cache", rich_help_panel="Use")
 
 INTERRUPTED = 130  # what Typer makes of Ctrl-C
