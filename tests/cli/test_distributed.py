@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +202,31 @@ def _sent(hosts: Any, model: str, epochs: int, folder: Path, port: int, *more: o
         _, told = process.communicate(timeout=400)
         assert process.returncode == 0, told
     return hosts[0].sent() - before
+
+
+LATE = """
+import atexit
+
+from convgraft.cli import main, rank_words
+
+
+class Late:
+    def __del__(self):
+        print("taken apart")
+
+
+rank_words.part = lambda: {many}
+atexit.register(print, "left")
+kept = Late()
+main.main(["--version"])
+"""
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_one_of_several_ranks_ends_before_the_interpreter_is_taken_apart(many: bool) -> None:
+    command = [sys.executable, "-c", LATE.format(many=many)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    version, left, *late = done.stdout.splitlines()
+    assert version.startswith("convgraft ") and left == "left"
+    assert late == ([] if many else ["taken apart"])

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -162,9 +163,20 @@ def _run(arguments: Sequence[str]) -> None:
     try:
         app(arguments, standalone_mode=True)
     except SystemExit as ended:
-        if not ended.code:
-            rank_words.part()
+        if not ended.code and rank_words.part():
+            _end_at_once()
         raise
+
+
+def _end_at_once() -> None:
+    """End this process, all its work done, without taking the interpreter apart.
+
+    Threads of gloo may still hold tensors; one that lets go of them then aborts the process.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 @contextmanager

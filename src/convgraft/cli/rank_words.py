@@ -51,12 +51,14 @@ def is_silent() -> bool:
     return group is not None and not group.is_first
 
 
-def part() -> None:
-    """Leave the group, when the work is done on all ranks."""
+def part() -> bool:
+    """Leave the group, when the work is done on all ranks; whether there was one."""
     group = _group()
-    if group is not None and group.world > 1:
-        group.wait()
-        sys.modules["convgraft.training.process_group"].leave_group()
+    if group is None or group.world == 1:
+        return False
+    group.wait()
+    sys.modules["convgraft.training.process_group"].leave_group()
+    return True
 
 
 def _group() -> Any:
