@@ -53,6 +53,17 @@ def test_the_fastest_batch_is_found(clock: Clock, worse_above: int, batch: int) 
     assert torch.get_num_threads() == before
 
 
+def test_more_images_at_once_take_memory_and_have_to_be_worth_it(clock: Clock) -> None:
+    class Even(Slow):
+        def forward(self, images: Tensor) -> Tensor:
+            self.seconds = 1e-3 * len(images) * (0.98 if len(images) > 32 else 1.0)
+            return super().forward(images)
+
+    network = Even(clock, 0.0)
+    assert tune(network, torch.zeros(1, 3, 4, 4), seconds=50, threads=(1,)).batch == 32
+    assert max(count for count, _ in network.seen) == 64
+
+
 def test_it_ends_in_time_with_something_and_threads_are_as_they_were(clock: Clock) -> None:
     before = torch.get_num_threads()
     network = Slow(clock, 0.1)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 BATCHES = (32, 16, 64, 128, 8)
+WORTH = 1.05  # how much faster more images at once must be, since they take more memory
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ def tune(
 ) -> Tuning:
     """The fastest batch size and number of threads of those that could be tried in `seconds`.
 
+    A larger batch has to be clearly faster than a smaller one, since it takes more memory.
+
     What is likeliest comes first, so that little time finds a good one too; at least one is tried.
     The number of threads is left as it was. Neither changes values, beyond rounding.
 
@@ -54,11 +57,18 @@ def tune(
             for batch in BATCHES:
                 if best is not None and time.perf_counter() >= until:
                     return best
+                if best is not None and batch > 2 * best.batch:  # half as many were no better
+                    continue
                 rate = _rate(fast, _batch(sample, batch), until)
-                if best is None or rate > best.images_per_second:
-                    best = Tuning(batch, count, rate)
+                found = Tuning(batch, count, rate)
+                best = found if best is None else _better(best, found)
     assert best is not None
     return best
+
+
+def _better(best: Tuning, found: Tuning) -> Tuning:
+    needed = best.images_per_second * (WORTH if found.batch > best.batch else 1.0)
+    return found if found.images_per_second > needed else best
 
 
 def thread_counts(device: torch.device) -> tuple[int, ...]:
