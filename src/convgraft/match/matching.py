@@ -179,7 +179,7 @@ def match_taps(
 
 def _check_finite(taps: Sequence[Tap], values: Sequence[Tensor]) -> None:
     for tap, value in zip(taps, values, strict=True):
-        # a sum is a fifth of the work; a finite one has finite terms, one that is not may overflow
+        # a sum is less work; a finite one has finite terms, one that is not may have overflowed
         if not value.sum().isfinite() and not value.isfinite().all():
             raise RunError(
                 f'the tap "{tap.name}" gives numbers that are infinite or none',
