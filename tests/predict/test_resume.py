@@ -12,6 +12,7 @@ import pytest
 from helpers_predict import COLOURS, Colours, lines, write_pictures
 from pyarrow import parquet
 
+from convgraft.durable.lines import write_config
 from convgraft.errors import ArtifactError, UsageError
 from convgraft.predict import answer_files
 from convgraft.predict.resume import Output, check_place
@@ -102,6 +103,25 @@ def test_rows_are_committed_from_time_to_time(
     monkeypatch.setattr("convgraft.predict.resume.COMMIT_SECONDS", 0.0)
     made = write(output(tmp_path / "seconds.csv"), pictures)
     assert made.done.rows == 41
+
+
+def test_a_stop_right_after_a_commit_tells_what_is_on_the_disk(
+    pictures: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = write(output(tmp_path / "out.csv"), pictures, 10)
+
+    def stopped(path: Path, values: dict[str, Any]) -> None:
+        write_config(path, values)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("convgraft.predict.resume.write_config", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            made.commit()
+    made.stop()
+    assert made.done.rows == 10
+    del made
+    assert output(tmp_path / "out.csv").begun.rows == 10
 
 
 @pytest.mark.parametrize(

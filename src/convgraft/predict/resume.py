@@ -161,9 +161,13 @@ class Output:
         self._holding = None
 
     def stop(self) -> None:
-        """Keep what is done, and let another process go on with it."""
+        """Keep what is done, and let another process go on with it.
+
+        What is done is read back: a signal can come when it is on the disk and not yet noted.
+        """
         self.commit()
         self._writer.close()
+        self.done = _read_progress(self.folder / STATE)
         self._holding = None
 
     def _note(self, name: str) -> None:
