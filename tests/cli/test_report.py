@@ -160,3 +160,29 @@ def test_wrong_use_is_told(
     assert outcome.code == 2
     assert said in outcome.err
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("changed", [{"rows": [{"test": {"x": 1}}]}, {"freeze": "all"}])
+def test_notes_written_by_hand_are_told(
+    run: Path, tmp_path: Path, changed: dict[str, object]
+) -> None:
+    mine = Path(shutil.copytree(run, tmp_path / "mine"))
+    (mine / "SHA256SUMS").unlink()
+    notes = json.loads((mine / "metrics.json").read_text())
+    (mine / "metrics.json").write_text(json.dumps({**notes, **changed}))
+    outcome = convgraft("report", mine)
+    assert outcome.code == 2 and "Traceback" not in outcome.err
+    assert "are not as convgraft writes them" in outcome.err and "metrics.json" in outcome.err
+    assert not (mine / "report.html").exists()
+
+
+@pytest.mark.parametrize("changed", [{"arms": {"cross-skip": 1}}, {"options": []}])
+def test_a_studys_notes_written_by_hand_are_told(
+    study: Path, tmp_path: Path, changed: dict[str, object]
+) -> None:
+    mine = Path(shutil.copytree(study, tmp_path / "mine"))
+    notes = json.loads((mine / "study.json").read_text())
+    (mine / "study.json").write_text(json.dumps({**notes, **changed}))
+    outcome = convgraft("report", mine)
+    assert outcome.code == 2 and "Traceback" not in outcome.err
+    assert "are not as convgraft writes them" in outcome.err

@@ -142,7 +142,7 @@ CASES: dict[str, Case] = {
     "depth that is no range": (lambda p: ["taps", NET, "--select", "depth:0.5"], "0.3..0.6"),
     "selection of nothing": (lambda p: ["taps", NET, "--select", "leyer*"], "selects none"),
     # plans
-    "plan missing": (lambda p: ["explain", p.tmp / "none.yaml"], "no plan or run"),
+    "plan missing": (lambda p: ["explain", p.tmp / "none.yaml"], "convgraft fit ... --out RUN"),
     "plan is not YAML": (lambda p: p.plan("sources: ["), "plan.yaml:1:11"),
     "plan with an unknown key": (
         lambda p: p.plan("image_size: 32\nsources: {a: cifar_resnet20}\nwire: []\n"),

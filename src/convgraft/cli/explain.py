@@ -103,7 +103,9 @@ def _open(path: Path, classes: int, trust_python: bool) -> tuple[Composite, Mapp
         return run.composite, run.metrics
     if not path.exists():
         raise UsageError(
-            f'there is no plan or run at "{path}"', expected="a YAML file or a run folder"
+            f'there is no plan or run at "{path}"',
+            expected="a YAML file or a run folder",
+            hint="convgraft fit ... --out RUN makes a run, with RUN/plan.yaml in it",
         )
     return compile_plan(read_plan(path).with_classes(classes)), {}
 

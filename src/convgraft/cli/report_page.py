@@ -39,10 +39,17 @@ def read_page(folder: Path, *, images: Pictures, trust_python: bool = False) -> 
 
     Raises ArtifactError where it holds neither, or what it holds cannot be read.
     """
-    if (folder / METRICS).is_file():
-        return _run(folder, images, trust_python)
-    if (folder / CONFIG).is_file():
-        return _study(folder, images, trust_python)
+    for name, read in ((METRICS, _run), (CONFIG, _study)):
+        if not (folder / name).is_file():
+            continue
+        try:
+            return read(folder, images, trust_python)
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+            raise ArtifactError(
+                f'the notes in "{folder}" are not as convgraft writes them',
+                expected=f"{name} and the files beside it unchanged",
+                found=f"{type(error).__name__}: {error}",
+            ) from error
     raise ArtifactError(
         f'"{folder}" is no finished run and no study',
         expected=f"a folder with {METRICS} or {CONFIG}",
