@@ -190,3 +190,24 @@ def test_a_tap_that_overflows_is_named():
     pixels = torch.randint(0, 256, (20, 3, 16, 16), dtype=torch.uint8)
     with pytest.raises(RunError, match="infinite or none"):
         match_taps(one, one, pixels, taps, taps, image_size=16)
+
+
+class Inverse(Tiny):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(1 / x)
+
+
+@pytest.mark.parametrize("positions", [2, None])
+@pytest.mark.parametrize("broken", [3, 104, 118])
+def test_one_black_pixel_that_gives_an_infinite_number_is_enough(
+    positions: int | None, broken: int
+) -> None:
+    """In any batch, held out or not, drawn or not."""
+    one = source(Tiny(seed=2), size=16)
+    other = source(Inverse(seed=3), size=16, mean=(0, 0, 0), std=(1, 1, 1))
+    left, right = ([t for t in each.survey(16).taps if t.is_map] for each in (one, other))
+    pixels = torch.randint(1, 256, (120, 3, 16, 16), dtype=torch.uint8)
+    match_taps(one, other, pixels, left, right, image_size=16, positions=positions)
+    pixels[broken, 0, 5, 5] = 0
+    with pytest.raises(RunError, match='"truediv" gives'):
+        match_taps(one, other, pixels, left, right, image_size=16, positions=positions)

@@ -8,7 +8,7 @@ matrix product, and the rest of the grid is never computed.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import torch
@@ -79,16 +79,14 @@ class Sampler:
             drawn[grid] = noise.argsort(1)[:, : self._positions]
         return drawn
 
-    def take(self, value: Tensor, drawn: dict[Grid, Tensor]) -> dict[Grid, Tensor]:
-        """A tap's values [N, C, H, W] at the drawn positions: for each grid [N * count, C]."""
+    def take(self, value: Tensor, drawn: Mapping[Grid, Tensor]) -> dict[Grid, Tensor]:
+        """A tap's values [N, C, H, W] at those positions: for each grid [N * count, C]."""
         value = as_map(value)
         here = (value.shape[2], value.shape[3])
-        weights = torch.cat([resize_rows(here, grid, drawn[grid]) for grid in self.grids], 1)
+        weights = torch.cat([resize_rows(here, grid, places) for grid, places in drawn.items()], 1)
         taken = torch.bmm(weights.to(value.dtype), value.flatten(2).transpose(1, 2))
-        parts = taken.split([drawn[grid].shape[1] for grid in self.grids], 1)
-        return {
-            grid: part.flatten(0, 1).double() for grid, part in zip(self.grids, parts, strict=True)
-        }
+        parts = taken.split([places.shape[1] for places in drawn.values()], 1)
+        return {grid: part.flatten(0, 1).double() for grid, part in zip(drawn, parts, strict=True)}
 
 
 def sampling_bound(images: int, drawn: int, of: int, confidence: float = 0.95) -> float:

@@ -166,23 +166,25 @@ def match_taps(
             held.skip(int(out.sum()))
             continue
         one, other = run(images[torch.cat([numbers[~out], numbers[out]])])
-        _check_finite([*left_taps, *right_taps], [*one, *other])
         border = int((~out).sum())
         for moments, part in ((fitted, slice(border)), (held, slice(border, None))):
             moments.add([v[part] for v in one], [v[part] for v in other])
+        if start // BATCH == share.place:  # weights that are no numbers show at once
+            _check_finite(left_taps, right_taps, fitted)
         if on_progress:
             on_progress(start + len(numbers), len(images))
     if share.count > 1:
         fitted, held = fitted.everywhere(share.total), held.everywhere(share.total)
+    for moments in (fitted, held):
+        _check_finite(left_taps, right_taps, moments)
     return Matching(tuple(left_taps), tuple(right_taps), len(images), positions, fitted, held)
 
 
-def _check_finite(taps: Sequence[Tap], values: Sequence[Tensor]) -> None:
-    for tap, value in zip(taps, values, strict=True):
-        # a sum is less work; a finite one has finite terms, one that is not may have overflowed
-        if not value.sum().isfinite() and not value.isfinite().all():
+def _check_finite(left: Sequence[Tap], right: Sequence[Tap], moments: AllPairs) -> None:
+    for taps, infinite in zip((left, right), moments.infinite(), strict=True):
+        for index in infinite:
             raise RunError(
-                f'the tap "{tap.name}" gives numbers that are infinite or none',
+                f'the tap "{taps[index].name}" gives numbers that are infinite or none',
                 expected="finite values, to compare layers by",
                 hint="--taps that leave it out, or a look at the weights of that network",
             )

@@ -38,9 +38,9 @@ class Spread:
     weighted: Tensor
 
     @classmethod
-    def of(cls, x: Tensor) -> Self:
-        """The sums over rows [rows, C], float64."""
-        norms = x.square().sum(1)
+    def of(cls, x: Tensor, norms: Tensor | None = None) -> Self:
+        """The sums over rows [rows, C], float64; `norms`: their |x|^2 [rows], if known."""
+        norms = x.square().sum(1) if norms is None else norms
         return cls(x.sum(0), x.T @ x, norms.sum(), norms.square().sum(), norms @ x)
 
     def __add__(self, other: Self) -> Self:
