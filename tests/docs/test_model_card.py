@@ -35,7 +35,7 @@ def test_every_section_and_setting_is_on_the_page(sent: Path) -> None:
     for section in re.findall(r"^## (.+)$", card, re.MULTILINE):
         assert f"\n| {section} |" in PAGE, section
     settings = FIELD.findall(card)
-    assert {"strategy", "epochs", "fingerprint", "test images"} <= set(settings)
+    assert {"strategy", "loss", "epochs", "fingerprint", "test images"} <= set(settings)
     for setting in settings:
         assert f"`{setting}`" in PAGE, setting
 

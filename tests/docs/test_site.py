@@ -91,6 +91,7 @@ def test_the_reference_shows_signatures_and_what_docstrings_say(site: Path) -> N
 @pytest.mark.timeout(1800)
 def test_pages_fit_a_phone(site: Path, address: str, browser: Browser) -> None:
     tab = browser.new_page(viewport={"width": PHONE, "height": 844})
+    tab.set_default_timeout(120_000)
     asked: list[str] = []
     tab.on("request", lambda request: asked.append(request.url))
     wide = {}

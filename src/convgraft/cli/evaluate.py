@@ -23,7 +23,7 @@ def evaluate(
     network: Annotated[
         str, typer.Argument(metavar="RUN|SOURCE", help="A run folder or ARCH@WEIGHTS.")
     ],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Class folders, Parquet, or digits.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help=said.DATA_HELP)],
     target: Annotated[
         list[str] | None, typer.Option(help="Label column of a Parquet set, the main one first.")
     ] = None,

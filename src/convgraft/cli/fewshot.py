@@ -12,7 +12,7 @@ from convgraft.cli.console import print_json, print_table, progress, say
 
 
 def fewshot(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Class folders, Parquet, or digits.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help=said.DATA_HELP)],
     models: Annotated[list[str], said.MODELS],
     ways: Annotated[int, typer.Option(help="Classes of an episode.")] = 5,
     shots: Annotated[str, typer.Option(help="Images of each class to learn from.")] = "1,5",

@@ -19,7 +19,7 @@ def match(
             metavar="A B", help="ARCH\\[@WEIGHTS] each, or a run's folder.", autocompletion=known
         ),
     ],
-    data: Annotated[str, typer.Option(metavar="DATA", help="Class folders, Parquet, or digits.")],
+    data: Annotated[str, typer.Option(metavar="DATA", help=said.DATA_HELP)],
     limit: Annotated[int, typer.Option(min=1, help="At most K training images.")] = 2000,
     image_size: Annotated[
         int | None, typer.Option(min=1, help="Side in pixels; the networks' own by default.")

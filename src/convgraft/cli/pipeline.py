@@ -241,5 +241,6 @@ def _fit_facts(main: Arm, options: FitOptions) -> dict[str, Any]:
     """What the run should remember of how it was trained."""
     if main.solved:
         return {"fit": {"strategy": main.name, "solved by": "least squares, in closed form"}}
-    chosen = {"strategy": main.name, "freeze": main.policy.name}
+    loss = main.loss.name if main.loss else "task"
+    chosen = {"strategy": main.name, "freeze": main.policy.name, "loss": loss}
     return {"fit": {**chosen, **asdict(options), "lr": options.rate}}

@@ -14,7 +14,7 @@ from convgraft.cli.recorded_command import record_command
 
 
 def search(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Class folders, Parquet, or digits.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help=said.DATA_HELP)],
     models: Annotated[list[str], said.MODELS],
     out: Annotated[Path, typer.Option(help="Folder for the search.")],
     image_size: Annotated[

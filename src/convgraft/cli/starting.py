@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import signal
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import typer
@@ -17,6 +18,7 @@ from convgraft.cli.ranks import Launch
 
 PATIENCE = 120  # seconds that ranks have to come to an end in good order
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PORTS = (20_000, 32_000)  # none that an operating system gives to who asks for any
 
 
 def start(asked: Launch, arguments: Sequence[str]) -> int:
@@ -28,7 +30,7 @@ def start(asked: Launch, arguments: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    host, port = asked.host if asked.num_nodes > 1 else ("127.0.0.1", _free_port())
+    host, port = asked.host if asked.num_nodes > 1 else ("127.0.0.1", free_port())
     config = LaunchConfig(
         min_nodes=asked.num_nodes,
         max_nodes=asked.num_nodes,
@@ -72,10 +74,13 @@ def _name(number: int) -> str:
         return f"signal {number}"
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_port() -> int:
+    """A port that is free, and still is when ranks meet there, seconds later."""
+    while True:
+        port = random.SystemRandom().randint(*PORTS)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _share_out_threads(ranks: int) -> None:

@@ -75,7 +75,8 @@ class Wire:
         target: the tap it arrives at.
         join: a row of `convgraft.layers.JOINS`.
         adapter: a row of `convgraft.layers.ADAPTERS`.
-        start: `zero` (nothing happens until training opens it) or `one`.
+        start: `zero` (nothing happens until training opens it), `one`, or `ridge` (least squares).
+            A wire that replaces says `one` or `ridge`.
     """
 
     inputs: tuple[TapRef, ...]
