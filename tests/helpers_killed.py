@@ -127,6 +127,7 @@ def _run(command: Command, moment: Moment) -> None:
     os.environ |= {"CONVGRAFT_CACHE": str(command.store), "OMP_NUM_THREADS": "1"}
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # and `--jobs` has it blocked
     work = _Work(command.heard, moment)
     with contextlib.ExitStack() as stack:
         log = stack.enter_context(command.log.open("w"))

@@ -136,7 +136,7 @@ def test_what_is_being_written_stays(tmp_path: Path) -> None:
     _fill(cache, "a")
     with cache.entry("a", ROW, {}).writing() as writer:
         process = started(_evict_all, cache)
-        process.join(60)
+        process.join(300)
         _evict_all(cache)
         writer.append(ids_of(5, seed=1), torch.ones(5, 250))
     assert process.exitcode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,22 @@ def test_what_another_one_stored_meanwhile_is_left_out(tmp_path: Path) -> None:
     kept = entry(tmp_path, "one")
     assert kept.rows == 9
     assert torch.equal(kept.read(kept.slots(IDS)), VALUES)
+
+
+def test_ctrl_c_in_the_middle_of_a_batch_keeps_those_before_it(tmp_path: Path) -> None:
+    def stopped() -> Iterator[torch.Tensor]:
+        yield VALUES[4:]
+        raise KeyboardInterrupt
+
+    keep = Keeper([(entry(tmp_path, name), None) for name in ("one", "other")])
+    keep.add(IDS[:4], [VALUES[:4], -VALUES[:4]])
+    with pytest.raises(KeyboardInterrupt):
+        keep.add(IDS[4:], stopped())
+    keep.flush()
+    for name, sign in (("one", 1), ("other", -1)):
+        kept = entry(tmp_path, name)
+        assert kept.rows == 4
+        assert torch.equal(kept.read(kept.slots(IDS[:4])), sign * VALUES[:4])
 
 
 def test_after_some_time_few_rows_are_committed_too(

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+PATIENCE = 900.0  # seconds that a command may take on a busy machine
+
 
 def started(*arguments: object, store: Path, within: tuple[str, ...] = ()) -> subprocess.Popen[str]:
     """The command line in a process of its own.
@@ -43,7 +45,7 @@ def rank_of(process: subprocess.Popen[str], rank: int) -> int:
     raise LookupError(f"no rank {rank} among {children}")
 
 
-def wait_for(process: subprocess.Popen[str], path: Path, seconds: float = 240) -> None:
+def wait_for(process: subprocess.Popen[str], path: Path, seconds: float = PATIENCE) -> None:
     """Until a file is there; fails where the process ends before."""
     deadline = time.monotonic() + seconds
     while not path.exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,10 @@ def test_what_was_asked_for_is_kept_as_a_file_that_does_it_again(folder: Path) -
     }
 
 
-def test_a_comparison_grows_by_arms_and_limits_and_its_file_tells_all(folder: Path) -> None:
+def test_a_comparison_grows_by_arms_and_limits_and_its_file_tells_all(
+    folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(folder, tmp_path / "joins"))
     before = (folder / "results.jsonl").read_text()
     more = ("--strategies", "ladder:head=ridge", "--limits", 30, "--only", "ladder-ridge")
     outcome = convgraft(*COMMAND, *more, "--epochs", 1, "--out", folder)

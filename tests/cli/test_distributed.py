@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,15 +14,19 @@ from typing import Any
 import pytest
 import torch
 from helpers_cli import convgraft
-from helpers_distributed import rank_of, started, two_hosts, wait_for
+from helpers_distributed import PATIENCE, rank_of, started, two_hosts, wait_for
 
 import convgraft as cg
+from convgraft.cli.starting import PORTS, free_port
 
 slow = pytest.mark.slow
 COMMON = [
     "--models", "cifar_resnet20", "cifar_resnet20", "--strategy", "parallel", "--image-size", 8,
     "--freeze", "heads-only", "--accelerator", "cpu", "--seed", 1,
 ]  # fmt: skip
+
+
+LEAST_GIVEN = 32_768  # by Linux as it is set up, and by all others
 
 
 def metrics(run: Path) -> dict[str, Any]:
@@ -44,10 +49,10 @@ def test_two_processes_make_the_run_of_one(tmp_path: Path) -> None:
         "fit", "digits", *COMMON, "--limit", 98, "--epochs", 2, "--baselines", "--json", "--out",
     ]  # fmt: skip
     one = started(*command, tmp_path / "one", store=tmp_path / "store one")
-    out, err = one.communicate(timeout=500)
+    out, err = one.communicate(timeout=PATIENCE)
     assert one.returncode == 0, err
     two = started(*command, tmp_path / "two", "--devices", 2, store=tmp_path / "store two")
-    told, err = two.communicate(timeout=500)
+    told, err = two.communicate(timeout=PATIENCE)
     assert two.returncode == 0, err
     rows = json.loads(told)["rows"]  # one document: one rank speaks
     assert [row["arm"] for row in rows] == [row["arm"] for row in json.loads(out)["rows"]]
@@ -68,11 +73,11 @@ def test_two_processes_with_a_share_of_all_weights_make_the_run_of_one(tmp_path:
         "--limit", 50, "--epochs", 2, "--out",
     ]  # fmt: skip
     one = started(*command, tmp_path / "one", store=tmp_path / "store")
-    _, err = one.communicate(timeout=500)
+    _, err = one.communicate(timeout=PATIENCE)
     assert one.returncode == 0, err
     words = ["--devices", 2, "--strategy-dist", "fsdp"]
     two = started(*command, tmp_path / "two", *words, store=tmp_path / "store")
-    _, err = two.communicate(timeout=500)
+    _, err = two.communicate(timeout=PATIENCE)
     assert two.returncode == 0, err
     assert_alike(tmp_path / "two", tmp_path / "one")
     weights = [cg.load(tmp_path / run).composite.state_dict() for run in ("one", "two")]
@@ -90,7 +95,7 @@ def test_a_rank_that_is_killed_is_named_and_another_number_of_them_goes_on(tmp_p
     process = started(*command, "--devices", 2, store=store)
     wait_for(process, run / "state" / "checkpoints" / "parallel.ckpt")
     os.kill(rank_of(process, 1), signal.SIGKILL)
-    _, told = process.communicate(timeout=400)
+    _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "rank 1 was killed (SIGKILL)" in told
     assert "goes on from the last checkpoint" in told
@@ -101,11 +106,11 @@ def test_a_rank_that_is_killed_is_named_and_another_number_of_them_goes_on(tmp_p
         line = stopped.stderr.readline() if stopped.stderr else ""
     assert line
     os.kill(stopped.pid, signal.SIGINT)  # as Ctrl-C does
-    _, told = stopped.communicate(timeout=400)
+    _, told = stopped.communicate(timeout=PATIENCE)
     assert stopped.returncode == 1
     assert told.count("stopped") <= 1 and "Traceback" not in told
     last = started(*command, store=store)
-    _, told = last.communicate(timeout=400)
+    _, told = last.communicate(timeout=PATIENCE)
     assert last.returncode == 0, told
     assert "going on with the unfinished run" in told
     assert len(metrics(run)["curve"]) == 60
@@ -119,7 +124,7 @@ def test_what_is_wrong_is_told_once_with_its_code(pictures: Path, tmp_path: Path
         "fit", pictures, *COMMON, "--epochs", 1, "--batch-size", 8, "--devices", 2,
         "--out", tmp_path / "run", store=tmp_path / "store",
     )  # fmt: skip
-    _, told = process.communicate(timeout=400)
+    _, told = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2, told
     assert told.count("error:") == 1
     assert "files that are no run" in told
@@ -155,7 +160,7 @@ def test_two_hosts_send_each_other_the_gradients_of_what_learns(tmp_path: Path) 
             for port, model in enumerate(WEIGHTS, start=29_555)
         }
     alone = started(*_fit("cifar_resnet20", epochs, tmp_path / "alone"), store=tmp_path / "store")
-    assert alone.wait(300) == 0
+    assert alone.wait(PATIENCE) == 0
     assert_alike(tmp_path / "cifar_resnet20", tmp_path / "alone")
     learns = metrics(tmp_path / "cifar_resnet20")["trainable"]
     frozen = {name: 2 * 4 * count for name, count in WEIGHTS.items()}  # two of each, float32
@@ -199,9 +204,21 @@ def _sent(hosts: Any, model: str, epochs: int, folder: Path, port: int, *more: o
         for rank, host in enumerate(hosts)
     ]  # fmt: skip
     for process in processes:
-        _, told = process.communicate(timeout=400)
+        _, told = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, told
     return hosts[0].sent() - before
+
+
+def test_ranks_meet_at_a_free_port_that_nobody_is_given_who_asks_for_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as used:
+        used.bind(("127.0.0.1", free_port()))
+        taken = used.getsockname()[1]
+        drawn = iter([taken, *range(*PORTS)])
+        monkeypatch.setattr("random.SystemRandom.randint", lambda self, low, high: next(drawn))
+        assert taken != free_port() < LEAST_GIVEN
+    assert max(PORTS) < LEAST_GIVEN
 
 
 LATE = """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +12,10 @@ from typing import Any
 import pytest
 import torch
 from helpers_cli import write_pictures
-from helpers_distributed import started
+from helpers_distributed import PATIENCE, started
 from safetensors.torch import load_file
+
+from convgraft.cli.starting import free_port
 
 slow = pytest.mark.slow
 TABLES = ("cka", "forward", "backward", "forward_error", "backward_error")
@@ -52,11 +53,8 @@ rank_words.part()
 
 def run_ranks(world: int, data: Path, folder: Path) -> list[dict[str, torch.Tensor]]:
     """What every rank has found."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     paths = [folder / f"{world}-{rank}.safetensors" for rank in range(world)]
-    common = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    common = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     paths_known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     online = os.pathsep.join(part for part in paths_known if part and not part.endswith("offline"))
     known = {**os.environ, "PYTHONPATH": online, "OMP_NUM_THREADS": "1", **common}
@@ -67,7 +65,7 @@ def run_ranks(world: int, data: Path, folder: Path) -> list[dict[str, torch.Tens
         )
         for rank, path in enumerate(paths)
     ]
-    assert [process.wait(500) for process in processes] == [0] * world
+    assert [process.wait(PATIENCE) for process in processes] == [0] * world
     return [load_file(path) for path in paths]
 
 
@@ -96,10 +94,10 @@ def test_the_command_starts_its_ranks_and_one_of_them_speaks(tmp_path: Path) -> 
         "--limit", 230, "--taps", "layer?", "--stitches", 1, "--json",
     ]  # fmt: skip
     one = started(*command, store=tmp_path / "store")
-    told, err = one.communicate(timeout=500)
+    told, err = one.communicate(timeout=PATIENCE)
     assert one.returncode == 0, err
     two = started(*command, "--devices", 2, "--plan", tmp_path / "p.yaml", store=tmp_path / "store")
-    both, err = two.communicate(timeout=500)
+    both, err = two.communicate(timeout=PATIENCE)
     assert two.returncode == 0, err
     ours, theirs = json.loads(both), json.loads(told)
     assert (tmp_path / "p.yaml").is_file()

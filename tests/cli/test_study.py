@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,8 @@ def test_a_study_leaves_its_lines_a_table_a_summary_and_a_figure(folder: Path) -
         assert picture.width > 1000
 
 
-def test_a_study_grows_by_another_limit_and_keeps_what_it_has(folder: Path) -> None:
+def test_a_study_grows_by_another_limit_and_keeps_what_it_has(folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(folder, tmp_path / "ladder"))
     before = (folder / "results.jsonl").read_text()
     outcome = convgraft(*COMMAND, "--limits", 40, "--epochs", 1, "--out", folder, "--json")
     assert outcome.code == 0, outcome.err

@@ -27,7 +27,7 @@ from convgraft.cli.serve import serve
 serve(Path(sys.argv[1]), port=0, threads=1, engine="torch", max_mebibytes=1, max_images=4,
       max_pixels=1_000_000)
 """
-QUIET = 5.0  # seconds in which connections that are over must be gone
+QUIET = 60.0  # seconds in which connections that are over must be gone, on a busy machine
 
 
 def window() -> float:

@@ -38,7 +38,7 @@ def mutation_trials(seed: int, count: int, folder: Path, first: int = 0) -> Iter
         damaged = mutate(rng, dict(contents[0]), contents[1])
         return _tried(f"{mutate.__name__} of seed {seed}, number {number}", damaged, known, folder)
 
-    yield from watched(attempt, first, count, folder, Bounds(seconds=30))
+    yield from watched(attempt, first, count, folder, Bounds(seconds=60))
 
 
 def network_of(run: Path) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import mmap
 import random
 import socket
@@ -41,6 +42,7 @@ def test_a_handle_that_stays_is_told() -> None:
 
 
 def test_this_process_is_looked_at() -> None:
+    gc.collect()  # else files that earlier tests let go of may be closed meanwhile
     before, small = handles_of(), memory_of()
     with socket.socket(), mmap.mmap(-1, 40 * MEBIBYTE) as held:
         held.write(b"x" * len(held))

@@ -23,6 +23,12 @@ FORM = RowForm(COLOURS)
 ABOUT = {"network": "0", "engine": "by eye"}
 
 
+@pytest.fixture(autouse=True)
+def _no_commits_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may need five seconds for a few rows."""
+    monkeypatch.setattr("convgraft.predict.resume.COMMIT_SECONDS", 1e9)
+
+
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("pictures")

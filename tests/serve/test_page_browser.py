@@ -186,12 +186,36 @@ def test_a_token_is_asked_for_and_kept_for_the_tab(browser: Browser, served: Ser
         tab, _ = opened(browser, up, 390)
         tab.locator("#entry").wait_for()
         assert not tab.locator("#desk").is_visible() and "mixed" not in tab.content()
-        for token, right in (("wrong", False), ("secret", True)):
-            tab.locator("#token").fill(token)
-            tab.keyboard.press("Enter")
-            until(tab, lambda right=right: tab.locator("#desk").is_visible() is right)
+        tab.locator("#token").fill("wrong")
+        tab.keyboard.press("Enter")
+        until(tab, lambda: "another token" in tab.locator("#about").inner_text())
+        assert not tab.locator("#desk").is_visible()
+        tab.locator("#token").fill("secret")
+        tab.keyboard.press("Enter")
+        until(tab, lambda: tab.locator("#desk").is_visible())
         tab.locator("#file").set_input_files([FILE])
         answered(tab)
+        tab.close()
+
+
+def test_a_late_answer_to_an_earlier_token_changes_nothing(
+    browser: Browser, served: Served
+) -> None:
+    with running(served, access=Access("secret", ())) as up:
+        tab, _ = opened(browser, up, 390)
+        tab.locator("#entry").wait_for()
+        held: list[Any] = []
+        tab.route("**/v1/model", lambda one: one.continue_() if held else held.append(one))
+        for token in ("wrong", "secret"):
+            tab.locator("#token").fill(token)
+            tab.keyboard.press("Enter")
+            until(tab, lambda: len(held) == 1)
+        tab.locator("#desk").wait_for()
+        with tab.expect_response("**/v1/model") as late:
+            held[0].continue_()
+        assert late.value.status == 401
+        tab.wait_for_timeout(200)
+        assert tab.locator("#desk").is_visible() and not tab.locator("#entry").is_visible()
         tab.close()
 
 

@@ -77,8 +77,8 @@ class Opener:
         wrong = self.wrong.get(arm.name)
         began = self.place / f"{arm.name}.began"
         first = not began.exists()
-        began.touch()
         wait_until(lambda: len(self.workers) >= self.crowd)
+        began.touch()
         if self.stuck and self.stuck == machine():
             earlier = (self.place / "there").exists()
             (self.place / ("stuck" if earlier else "there")).touch()
@@ -211,7 +211,8 @@ def main() -> None:
     folder, place, arm, kind = sys.argv[1:]
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job has it ignored
-    opener = Opener(Path(place), {arm: "wait"})
+    # Ctrl-C is for workers that have begun
+    opener = Opener(Path(place), {arm: "wait"}, crowd=2 if kind == "pool" else 1)
     store = StudyStore.claim(Path(folder), {"n": 1})
     workers = Pool(2) if kind == "pool" else OnRay()
     try:

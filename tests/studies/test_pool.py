@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,12 +27,13 @@ from helpers_spread import (
     stopped_in_work,
 )
 
+from convgraft.durable.lines import Line, append_line
 from convgraft.errors import DataError, RunError, UsageError
 from convgraft.report import study_table
 from convgraft.studies import StudyStore, failures, finished, run_study, summarise
 from convgraft.studies.gpus import shares
 from convgraft.studies.pool import Pool
-from convgraft.studies.workers import Report
+from convgraft.studies.workers import Ended, Report, Work, Workers
 
 
 @pytest.fixture
@@ -53,7 +56,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def spread(
     place: Path,
-    pool: Pool,
+    pool: Workers,
     *,
     study: Any = STUDY,
     report: Report = quiet,
@@ -175,6 +178,42 @@ def test_ctrl_c_ends_all_processes_and_leaves_a_study_that_goes_on(
     assert_same(store.folder, whole)
 
 
+class Here:
+    """Does a task at once, in this process."""
+
+    count = 1
+
+    def __init__(self) -> None:
+        self.ended: list[Ended] = []
+
+    @property
+    def has_room(self) -> bool:
+        return not self.ended
+
+    def start(self, key: Hashable, work: Work, task: Any) -> None:
+        self.ended.append(Ended(key, work(task, quiet)))
+
+    def finished(self, seconds: float, report: Report) -> list[Ended]:
+        ended, self.ended = self.ended, []
+        return ended
+
+    def close(self) -> None:
+        pass
+
+
+def test_ctrl_c_right_after_a_result_was_written_counts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(path: Path, line: Line) -> None:
+        append_line(path, line)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("convgraft.studies.store.append_line", stopped)
+    with pytest.raises(RunError, match="stopped while") as told:
+        spread(tmp_path, Here(), study=replace(STUDY, only=("cross-skip",)))
+    assert str(told.value.found).startswith("1 results are in ")
+
+
 @pytest.mark.slow
 def test_processes_end_with_the_one_that_began_them(whole: Path, tmp_path: Path) -> None:
     opener = killed_in_work(tmp_path, "pool")
@@ -190,6 +229,50 @@ def test_ctrl_c_in_a_terminal_has_one_word_and_leaves_nobody(tmp_path: Path) -> 
     assert gone(opener)
     assert code == 1
     assert told.startswith("stopped while ") and "Traceback" not in told
+
+
+PRESSED = """
+import signal
+from convgraft.studies import pool
+
+class Pressed:
+    def __init__(self, own):
+        self.own = own
+
+    def __reduce__(self):
+        return press, (self.own,)
+
+def press(own):
+    signal.raise_signal(signal.SIGINT)
+    return own
+
+def work(task, report):
+    return task + 1
+
+if __name__ == "__main__":
+    pool.PRELOADED = ("early",)
+    pool.begin_server()
+    workers = pool.Pool(1)
+    workers._workers[0].surroundings = Pressed(workers._workers[0].surroundings)
+    workers.start("one", work, 41)
+    while not (ended := workers.finished(0.1, print)):
+        pass
+    print(ended[0].result, ended[0].lost)
+    workers.close()
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_processes_begin_is_for_the_one_that_began_them(tmp_path: Path) -> None:
+    """Once while their server imports, and once while a process takes over what it is given."""
+    (tmp_path / "early.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    (tmp_path / "pressed.py").write_text(PRESSED)
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, tmp_path / "pressed.py"], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)}, timeout=600,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("42 \n", "")
 
 
 def test_gpus_are_shared_out_and_never_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,14 +5,11 @@ A piece of work is a function here; every rank does the same list of them in one
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
 import multiprocessing
 import os
-import random
 import signal
-import socket
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -24,6 +21,8 @@ from unittest import mock
 
 import torch
 from torch import Tensor, nn
+
+from convgraft.cli.starting import free_port
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
@@ -44,7 +43,7 @@ def start_ranks(
     """
     folder.mkdir(parents=True, exist_ok=True)
     stores = [store] * world if isinstance(store, Path) else list(store)
-    port = _port()
+    port = free_port()
     common = {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world), **known}
     common |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     started = []
@@ -57,22 +56,13 @@ def start_ranks(
     return started
 
 
-def _port() -> int:
-    """One that is free, and that the operating system gives to nobody who asks for any."""
-    while True:
-        port = random.SystemRandom().randint(20_000, 32_000)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
 def run_ranks(
     world: int, works: Sequence[Work], folder: Path, store: Path | Sequence[Path], **known: str
 ) -> list[list[Any]]:
     """For every rank what each piece of work gave."""
     started = start_ranks(world, works, folder, store, **known)
     for process in started:
-        process.join(300)
+        process.join(900)
     assert [process.exitcode for process in started] == [0] * world, _told(folder)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world)]
 

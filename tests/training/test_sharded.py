@@ -133,7 +133,7 @@ def test_any_fit_goes_on_from_its_checkpoint_and_it_from_theirs(
     work = [("fitted", given | {"die_after": 7})]  # of eight steps
     died = start_ranks(2, work, tmp_path / "died", tmp_path / "store", **{SHARDED: before})
     for process in died:
-        process.join(120)
+        process.join(500)
     assert [process.exitcode for process in died] == [1, 9]
     state = torch.load(tmp_path / "x.ckpt", weights_only=True)
     assert (state["convgraft"]["epoch"], state["convgraft"]["step"]) == (1, 2)

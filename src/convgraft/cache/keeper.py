@@ -38,16 +38,17 @@ class Keeper:
             places: entries, each with its writer; without one, every commit waits for its turn.
         """
         self.places = places
-        self._ids: list[Ids] = []
-        self._values: list[list[Tensor]] = [[] for _ in places]
+        self._held: list[tuple[Ids, tuple[Tensor, ...]]] = []
         self._bytes, self._began = 0, time.monotonic()
 
     def add(self, ids: Ids, values: Iterable[Tensor]) -> None:
-        """Take in some images and their values, [n, ...], one for each place."""
-        self._ids.append(ids)
-        for column, value in zip(self._values, values, strict=True):
-            column.append(value)
-            self._bytes += value.nbytes
+        """Take in some images and their values, [n, ...], one for each place.
+
+        All of them or none, wherever Ctrl-C comes: `flush` is called after it too.
+        """
+        made = tuple(value for _, value in zip(self.places, values, strict=True))
+        self._held.append((ids, made))
+        self._bytes += sum(value.nbytes for value in made)
         if self._is_enough():
             self.flush()
 
@@ -59,14 +60,15 @@ class Keeper:
 
     def flush(self) -> None:
         """Commit all that was gathered."""
-        if not self._ids:
+        if not self._held:
             return
-        commit = partial(_commit, np.concatenate(self._ids))
+        ids, values = zip(*self._held, strict=True)
+        columns = list(zip(*values, strict=True))
+        commit = partial(_commit, np.concatenate(ids))
         with ThreadPoolExecutor(COMMITS, "commit") as pool:
-            for _ in pool.map(commit, self.places, self._values):
+            for _ in pool.map(commit, self.places, columns):
                 pass
-        self._ids, self._values = [], [[] for _ in self.places]
-        self._bytes, self._began = 0, time.monotonic()
+        self._held, self._bytes, self._began = [], 0, time.monotonic()
 
 
 def _commit(ids: Ids, place: tuple[Entry, Writer | None], column: Sequence[Tensor]) -> None:

@@ -125,11 +125,12 @@ def _pool(asked: Spreading, accelerator: str) -> Workers:
     import torch
 
     from convgraft.studies.gpus import shares
-    from convgraft.studies.pool import Pool
+    from convgraft.studies.pool import Pool, begin_server
 
     assert asked.jobs is not None
     count = torch.cuda.device_count() if accelerator not in ("cpu", "mps") else 0
     workers = Pool(asked.jobs, shares(asked.jobs, count, asked.gpus))
+    begin_server()
     threads, cores = torch.get_num_threads(), os.cpu_count() or 1
     if workers.count < asked.jobs:
         say(f"{workers.count} processes: there are no GPUs for more")

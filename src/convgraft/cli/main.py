@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ConvgraftError as error:
         if (before := rank_words.prefix()) is not None:
             _complain(f"{before}error: {error}")
-        sys.exit(error.exit_code)
+        sys.exit(rank_words.ended(error.exit_code))
     except (KeyboardInterrupt, SystemExit) as ended:
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
             raise

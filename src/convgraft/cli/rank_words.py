@@ -19,16 +19,29 @@ LINGER = 2.0  # seconds in which rank zero comes to its end before the others
 def prefix() -> str | None:
     """What stands before an error of this process; None where rank zero has told it for all."""
     group = _group()
-    if group is None or group.world == 1:
+    if group is None or group.is_first:
         return ""
     with suppress(Exception):  # a store that is gone says nothing
-        if group.is_first:
-            group.store.set(FAILED, "1")
-            return ""
         group.store.wait([FAILED], WAIT)
-        time.sleep(LINGER)
         return None
     return f"rank {group.rank}: "
+
+
+def ended(code: int) -> int:
+    """The exit code of an error: rank zero's, which has told it by now, or this process's own.
+
+    What starts ranks ends all of them with the first one that it sees ended.
+    """
+    group = _group()
+    if group is None or group.world == 1:
+        return code
+    with suppress(Exception):
+        if group.is_first:
+            group.store.set(FAILED, str(code))
+        elif group.store.check([FAILED]):
+            code = int(group.store.get(FAILED))
+            time.sleep(LINGER)
+    return code
 
 
 def lost(error: BaseException) -> str | None:

@@ -161,6 +161,24 @@ def _context() -> Any:
     return context
 
 
+def begin_server() -> None:
+    """Begin what forks the processes, so that Ctrl-C does not reach them while they import.
+
+    Each would show a traceback, for seconds. For a program that forks nothing else by
+    `multiprocessing`: the signal is blocked in whatever that server forks.
+    """
+    if _context().get_start_method() != "forkserver":
+        return
+    from multiprocessing import forkserver, resource_tracker
+
+    resource_tracker.ensure_running()  # which unblocks signals when it begins
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _report: list[Report] = []  # of this process, where it is a worker
 
 

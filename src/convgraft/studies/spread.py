@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from convgraft.durable.lines import Line
+from convgraft.durable.lines import Line, read_lines
 from convgraft.errors import ArtifactError, DataError
 from convgraft.studies.arm_task import ArmTask, OpenCell
 from convgraft.studies.cell import Cell, Report, StoppedError, stop_if_full
 from convgraft.studies.cell_work import CellWork
 from convgraft.studies.entries import entries, with_sides
 from convgraft.studies.failures import FAILED, finished
-from convgraft.studies.store import StudyStore
+from convgraft.studies.store import RESULTS, StudyStore
 from convgraft.studies.study import Study, taking
 from convgraft.studies.tasks import Parcel, do_arm
 from convgraft.studies.turns import Place, Turns
@@ -81,9 +81,11 @@ class _Spread:
                 for ended in self.workers.finished(PATIENCE, self.report):
                     self._take(ended)
         except KeyboardInterrupt as error:
+            # read back: it can come when a line is on the disk and not yet noted
+            kept = finished(read_lines(store.folder / RESULTS))
             raise StoppedError(
                 f"stopped while {len(turns.started)} arms were in work",
-                found=f'{len(finished(store.lines))} results are in "{store.folder}"',
+                found=f'{len(kept)} results are in "{store.folder}"',
                 hint="the same command goes on from the last checkpoint of each",
             ) from error
         self._tell()

@@ -8,9 +8,11 @@ let strong = []; // the strengths that are shown
 let ready = null; // settles when it is known what is served
 
 async function begin() {
+  const token = sessionStorage.getItem(TOKEN);
   try {
     model = await ask("v1/model");
   } catch (error) {
+    if (token !== sessionStorage.getItem(TOKEN)) return undefined; // another was given meanwhile
     if (error.status === 401) return wantToken();
     at("about").textContent = error.message;
     return undefined;
