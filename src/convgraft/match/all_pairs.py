@@ -48,7 +48,7 @@ class AllPairs:
         }
         self._sampler = Sampler(self.grids, positions, seed) if positions else None
         self._sums: dict[Grid, GridSums] = {}
-        self._waiting: list[tuple[dict[Grid, list[Tensor]], dict[Grid, list[Tensor]]]] = []
+        self._waiting: list[tuple[dict[Grid, Tensor], dict[Grid, Tensor]]] = []
         self._rows = 0
 
     @property
@@ -77,7 +77,7 @@ class AllPairs:
             return
         drawn = self._sampler.draw(len(left[0])) if self._sampler else None
         self._waiting.append((self._on_grids(left, 0, drawn), self._on_grids(right, 1, drawn)))
-        self._rows += max(len(values[0]) for values in self._waiting[-1][0].values())
+        self._rows += max(len(values) for values in self._waiting[-1][0].values())
         if self._rows >= ROWS:
             self._sum_up()
 
@@ -96,7 +96,7 @@ class AllPairs:
         self._sum_up()
         both = AllPairs(self.left, self.right)
         for grid in self.grids:
-            nothing = [[torch.zeros(0, width).double() for width in w] for w in self._widths[grid]]
+            nothing = [torch.zeros(0, sum(widths)).double() for widths in self._widths[grid]]
             own = self._sums.get(grid) or self._summed(grid, *nothing)
             both._sums[grid] = changed(own, total)
         return both
@@ -145,15 +145,12 @@ class AllPairs:
         if not self._waiting:
             return
         waiting, self._waiting, self._rows = self._waiting, [], 0
-        joined = [
-            {
-                grid: [torch.cat(parts) for parts in zip(*(s[grid] for s in side), strict=True)]
-                for grid in self.grids
-            }
-            for side in zip(*waiting, strict=True)
-        ]
         for grid in self.grids:
-            self._take_in({grid: self._summed(grid, joined[0][grid], joined[1][grid])})
+            left, right = (
+                torch.cat([batch[grid] for batch in side]).double()
+                for side in zip(*waiting, strict=True)
+            )
+            self._take_in({grid: self._summed(grid, left, right)})
 
     def _take_in(self, found: Mapping[Grid, GridSums]) -> None:
         for grid, sums in found.items():
@@ -161,8 +158,11 @@ class AllPairs:
 
     def _on_grids(
         self, values: Sequence[Tensor], side: int, drawn: Mapping[Grid, Tensor] | None
-    ) -> dict[Grid, list[Tensor]]:
-        """The rows of each tap of a network, on all grids; without channels where it meets none."""
+    ) -> dict[Grid, Tensor]:
+        """On all grids the rows of a network's taps beside each other, [rows, channels].
+
+        A tap has no channels where it meets none.
+        """
         found: dict[Grid, list[Tensor]] = {grid: [] for grid in self.grids}
         for index, value in enumerate(values):
             met = [grid for grid in self.grids if self._widths[grid][side][index]]
@@ -172,9 +172,8 @@ class AllPairs:
                 taken = {grid: rows(on_grid(value, grid)) for grid in met}
             for grid in self.grids:
                 count = math.prod(grid) if drawn is None else drawn[grid].shape[1]
-                none = torch.zeros(len(value) * count, 0, dtype=torch.float64)
-                found[grid].append(taken.get(grid, none))
-        return found
+                found[grid].append(taken.get(grid, value.new_zeros(len(value) * count, 0)))
+        return {grid: torch.cat(beside, 1) for grid, beside in found.items()}
 
     def _needed(self, grid: Grid) -> list[tuple[int, list[int]]]:
         """For every left tap, the right ones with which it can meet on that grid."""
@@ -182,8 +181,9 @@ class AllPairs:
         own = [j for j in every if grid_of(self.right[j]) == grid]
         return [(i, every if grid_of(self.left[i]) == grid else own) for i in range(len(self.left))]
 
-    def _summed(self, grid: Grid, left: Sequence[Tensor], right: Sequence[Tensor]) -> GridSums:
-        return GridSums.of(left, right, [there for _, there in self._needed(grid)])
+    def _summed(self, grid: Grid, left: Tensor, right: Tensor) -> GridSums:
+        met = [there for _, there in self._needed(grid)]
+        return GridSums.of(left, right, self._widths[grid], met)
 
 
 def _meets(grid: Grid, shape: Shape, others: Sequence[Shape]) -> bool:

@@ -36,16 +36,21 @@ class GridSums:
 
     @classmethod
     def of(
-        cls, left: Sequence[Tensor], right: Sequence[Tensor], met: Sequence[Sequence[int]]
+        cls,
+        one: Tensor,
+        other: Tensor,
+        widths: tuple[Sequence[int], Sequence[int]],
+        met: Sequence[Sequence[int]],
     ) -> Self:
-        """The sums over rows [rows, C] of every tap; C is 0 for one that meets no other tap.
+        """The sums over rows of the left network's taps and of the right one's.
 
         Args:
+            one, other: [rows, channels of all taps side by side], float64.
+            widths: how many channels of each are a tap's; 0 for one that meets no other tap.
             met: for every left tap, the right ones that it can meet.
         """
-        one, other = torch.cat(list(left), 1), torch.cat(list(right), 1)
+        left, right = one.split(list(widths[0]), 1), other.split(list(widths[1]), 1)
         one_norms, other_norms = _norms(left), _norms(right)
-        widths = [[value.shape[1] for value in side] for side in (left, right)]
         return cls(
             len(one),
             _spreads(left, one_norms),
@@ -54,8 +59,8 @@ class GridSums:
                 value.T @ (other if _all(here, right) else _joined(here, right))
                 for value, here in zip(left, met, strict=True)
             ),
-            (one.T @ other_norms).split(widths[0]),
-            (other.T @ one_norms).split(widths[1]),
+            (one.T @ other_norms).split(list(widths[0])),
+            (other.T @ one_norms).split(list(widths[1])),
             one_norms.T @ other_norms,
         )
 

@@ -76,7 +76,8 @@ class Sampler:
         drawn = {}
         for grid in self.grids:
             noise = torch.rand(images, math.prod(grid), generator=self._generator)
-            drawn[grid] = noise.argsort(1)[:, : self._positions]
+            count = min(self._positions, math.prod(grid))
+            drawn[grid] = noise.topk(count, 1, largest=False).indices
         return drawn
 
     def take(self, value: Tensor, drawn: Mapping[Grid, Tensor]) -> dict[Grid, Tensor]:
@@ -86,7 +87,7 @@ class Sampler:
         weights = torch.cat([resize_rows(here, grid, places) for grid, places in drawn.items()], 1)
         taken = torch.bmm(weights.to(value.dtype), value.flatten(2).transpose(1, 2))
         parts = taken.split([places.shape[1] for places in drawn.values()], 1)
-        return {grid: part.flatten(0, 1).double() for grid, part in zip(drawn, parts, strict=True)}
+        return {grid: part.flatten(0, 1) for grid, part in zip(drawn, parts, strict=True)}
 
 
 def sampling_bound(images: int, drawn: int, of: int, confidence: float = 0.95) -> float:

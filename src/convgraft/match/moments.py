@@ -18,6 +18,23 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import Tensor
 
+WHOLE = 256  # channels of which one product is faster than three of halves
+
+
+def gram(x: Tensor) -> Tensor:
+    """x^T x of rows [rows, C]: [C, C]; what stands on both sides of its diagonal is computed once.
+
+    >>> x = torch.randn(8, 1000, dtype=torch.float64)
+    >>> torch.allclose(gram(x), x.T @ x)
+    True
+    """
+    if x.shape[1] <= WHOLE:
+        return x.T @ x
+    left, right = x.tensor_split(2, 1)
+    across = left.T @ right
+    upper, lower = torch.cat([gram(left), across], 1), torch.cat([across.T, gram(right)], 1)
+    return torch.cat([upper, lower])
+
 
 @dataclass(frozen=True, eq=False)
 class Spread:
@@ -41,7 +58,7 @@ class Spread:
     def of(cls, x: Tensor, norms: Tensor | None = None) -> Self:
         """The sums over rows [rows, C], float64; `norms`: their |x|^2 [rows], if known."""
         norms = x.square().sum(1) if norms is None else norms
-        return cls(x.sum(0), x.T @ x, norms.sum(), norms.square().sum(), norms @ x)
+        return cls(x.sum(0), gram(x), norms.sum(), norms.square().sum(), norms @ x)
 
     def __add__(self, other: Self) -> Self:
         return _added(self, other)

@@ -134,9 +134,10 @@ def _words(arms: Sequence[ArmSummary]) -> str:
     if not joins:
         return f"{images}: no arm of the study's own was run."
     best = max(joins, key=lambda arm: arm.top1.value)
-    said = [f"{images}, {best.arm} has the highest mean test top-1: {percentage(best.top1)} %."]
+    said = [f"{images}, {best.arm} has a mean test top-1 of {percentage(best.top1)} %."]
     if len(joins) > 1:
-        said[0] = f"{said[0][:-1]}, of {len(joins)} arms; the best of many is flattered."
+        many = f"{images}, {best.arm} has the highest mean test top-1 of {len(joins)} joins"
+        said = [f"{many}: {percentage(best.top1)} %; the best of many is flattered."]
     if best.seeds < best.asked:
         said.append(f"It answered under {_seeds(best)} seeds only.")
     said += [_against(ratio) for ratio in (best.single, best.vote) if ratio]
