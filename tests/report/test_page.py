@@ -134,7 +134,7 @@ def test_a_study_is_told_by_limit_and_its_failed_arms_are_named() -> None:
     failed = {"cell": "all-0", "limit": None, "seed": 0, "arm": "y", "failed": f"boom {EVIL}"}
     page = study_page("s", {"study": "ladder", "models": ["A", "B"]}, [*lines, failed])
     assert page.verdict[0] == f"y failed in all-0: boom {EVIL}"
-    assert page.verdict[1].startswith("With 900 training images, x has a mean test top-1 of 8")
+    assert page.verdict[1].startswith("With 900 training images, x has a mean test top-1 of 90.50")
     assert page.verdict[2].startswith("With 100 training images, x has")
     assert page.charts[0].log
     assert [one.name for one in page.charts[0].series] == ["x", "probe-a"]

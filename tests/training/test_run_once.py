@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from convgraft.cache import Cache, one_pass, writer
-from convgraft.cache.memory_format import fastest_format
 from convgraft.compose import Composite, compose
 from convgraft.data import Split, augmentation, open_images, split_images
 from convgraft.data.seeding import derived_seed
 from convgraft.errors import RunError
+from convgraft.opening.memory_format import fastest_format
 from convgraft.sources import source
 from convgraft.strategies import STRATEGIES, Ingredients, StrategyOptions
 from convgraft.studies import Design, build_arm

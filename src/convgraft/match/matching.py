@@ -21,6 +21,7 @@ from convgraft.match.moments import PairMoments
 from convgraft.match.ridge import RidgeMap, solve_ridge
 from convgraft.match.scores import held_out_scores
 from convgraft.match.similarity import debiased_cka
+from convgraft.opening.memory_format import fastest_format, laid_out
 from convgraft.plan import Head, Plan, TapRef
 from convgraft.sources import Source, Tap
 
@@ -218,10 +219,11 @@ def _both(
     refs = tuple(source_ref(side, one) for side, one, _ in sides)
     plan = Plan(image_size, refs, (), tuple(heads))
     network = compose(plan, {"left": left, "right": right}).eval()
+    layout = fastest_format(network)
 
     @torch.inference_mode()
     def run(images: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        answers = network(images)
+        answers = network(laid_out(images, layout))
         values = [answers[head.name] for head in heads]
         return values[: len(left_taps)], values[len(left_taps) :]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from convgraft.cache.memory_format import fastest_format, laid_out
 from convgraft.compose import Composite
+from convgraft.opening.memory_format import fastest_format, laid_out
 from convgraft.studies.failures import finished
 
 LATENCY = "latency"

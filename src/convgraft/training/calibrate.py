@@ -13,11 +13,11 @@ from collections.abc import Callable, Collection
 import torch
 from torch import Tensor, nn
 
-from convgraft.cache.memory_format import fastest_format
 from convgraft.cache.steady import steady_nodes
 from convgraft.cache.stored import StoredValues
 from convgraft.compose import Composite
 from convgraft.data import Pixels
+from convgraft.opening.memory_format import fastest_format
 from convgraft.training.evaluate import answers
 from convgraft.training.process_group import current_group
 from convgraft.training.read_inputs import read_inputs

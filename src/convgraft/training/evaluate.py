@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convgraft.cache.memory_format import fastest_format, laid_out
 from convgraft.cache.out_of_memory import is_out_of_memory
 from convgraft.cache.stored import StoredValues
 from convgraft.compose import Composite
 from convgraft.data import MISSING, Pixels
 from convgraft.data.streamed import LazyImages
 from convgraft.errors import RunError
+from convgraft.opening.memory_format import fastest_format, laid_out
 from convgraft.training.metrics import Metrics, measure
 from convgraft.training.process_group import current_group
 

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convgraft.cache.memory_format import laid_out
 from convgraft.compose import Composite
 from convgraft.data import MISSING
 from convgraft.errors import RunError
+from convgraft.opening.memory_format import laid_out
 from convgraft.training.ahead import ahead
 from convgraft.training.balance import BALANCES, shared_weight
 from convgraft.training.compiled_step import CompiledLoss, Loss, check_compilable

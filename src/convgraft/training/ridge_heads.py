@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from convgraft.cache.memory_format import fastest_format
 from convgraft.cache.stored import StoredValues
 from convgraft.compose import Composite
 from convgraft.data import MISSING, Pixels
 from convgraft.data.seeding import shuffled
 from convgraft.errors import RunError, UsageError
+from convgraft.opening.memory_format import fastest_format
 from convgraft.plan import Head
 from convgraft.training.closed_form import NORM_EPSILON, Kernel, solve, temperature, weights_of
 from convgraft.training.evaluate import answers, over_ranks

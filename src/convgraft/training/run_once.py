@@ -19,13 +19,13 @@ from convgraft.cache.frontier import (
     frontier_or_reason,
 )
 from convgraft.cache.frozen_pass import FrozenPass, RandomFront
-from convgraft.cache.memory_format import fastest_format
 from convgraft.cache.precision import RowType
 from convgraft.cache.split import rest_of
 from convgraft.cache.stored import Column, StoredValues
 from convgraft.cache.values import cut_values
 from convgraft.compose import Composite
 from convgraft.data import image_ids
+from convgraft.opening.memory_format import fastest_format
 from convgraft.training.process_group import current_group
 from convgraft.training.task import Task
 from convgraft.training.views import AS_THEY_ARE, Views, seeded_view, views_of

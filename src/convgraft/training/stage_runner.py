@@ -13,13 +13,13 @@ import torch
 from lightning.pytorch.loggers import Logger
 from torch import Tensor
 
-from convgraft.cache.memory_format import fastest_format
 from convgraft.cache.split import rest_of
 from convgraft.cache.stored import StoredValues
 from convgraft.cache.tuning import on_threads
 from convgraft.compose import Composite
 from convgraft.data import Pixels
 from convgraft.errors import UsageError
+from convgraft.opening.memory_format import fastest_format
 from convgraft.training.budget import EpochsInBudget, decided_epochs
 from convgraft.training.calibrate import calibrate, standardisers
 from convgraft.training.callbacks import BestWeights, OutOfPatience, StepProgress

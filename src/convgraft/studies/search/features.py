@@ -16,13 +16,13 @@ from torch import Tensor, fx
 
 from convgraft.cache.frontier import Frontier
 from convgraft.cache.head_frontier import frontier_at_heads, read_by
-from convgraft.cache.memory_format import fastest_format, laid_out
 from convgraft.cache.split import front_of
 from convgraft.cache.stored import StoredValues
 from convgraft.cache.tuning import timed
 from convgraft.cache.values import cut_values
 from convgraft.compose import compose
 from convgraft.data import Pixels
+from convgraft.opening.memory_format import fastest_format, laid_out
 from convgraft.plan import Head, Plan
 from convgraft.strategies import Ingredients
 from convgraft.training import Task
