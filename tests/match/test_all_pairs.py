@@ -42,15 +42,20 @@ def assert_same(found: PairMoments, expected: PairMoments) -> None:
 
 @pytest.mark.parametrize("batch", [1, 4, 10])
 @pytest.mark.parametrize("backward", [False, True])
-def test_every_pair_has_the_moments_of_its_plain_matrices(batch: int, backward: bool) -> None:
-    left, right = maps(10)
-    moments = AllPairs(LEFT, RIGHT)
+@pytest.mark.parametrize("step", [1, -1])
+def test_every_pair_has_the_moments_of_its_plain_matrices(
+    batch: int, backward: bool, step: int
+) -> None:
+    """Whatever the order of the taps."""
+    left, right = (side[::step] for side in maps(10))
+    left_shapes, right_shapes = LEFT[::step], RIGHT[::step]
+    moments = AllPairs(left_shapes, right_shapes)
     for start in range(0, 10, batch):
         chosen = slice(start, start + batch)
         moments.add([v[chosen] for v in left], [v[chosen] for v in right])
     for row, one in enumerate(left):
         for column, other in enumerate(right):
-            goal = LEFT[row] if backward else RIGHT[column]
+            goal = left_shapes[row] if backward else right_shapes[column]
             size = (goal[1], goal[2]) if len(goal) == 3 else (1, 1)
             x, y = plain(one, size), plain(other, size)
             expected = PairMoments.of(y, x) if backward else PairMoments.of(x, y)

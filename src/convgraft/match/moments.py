@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import Tensor
 
-WHOLE = 256  # channels of which one product is faster than three of halves
+WHOLE = 128  # channels; of more, three products of halves were faster than one, by 11 to 18 %
 
 
 def gram(x: Tensor) -> Tensor:
