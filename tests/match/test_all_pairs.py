@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from convgraft.errors import UsageError
 from convgraft.match import AllPairs, PairMoments, sampling_bound
 from convgraft.match.grids import Sampler, on_grid, resize_rows
+from convgraft.match.moments import gram
 
 LEFT = [(3, 8, 8), (5, 4, 4)]
 RIGHT = [(4, 8, 8), (2, 2, 2), (6,)]
@@ -60,6 +61,12 @@ def test_every_pair_has_the_moments_of_its_plain_matrices(
             x, y = plain(one, size), plain(other, size)
             expected = PairMoments.of(y, x) if backward else PairMoments.of(x, y)
             assert_same(moments.pair(row, column, backward=backward), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 128, 129, 700])
+def test_products_by_halves_are_those_of_the_whole(channels: int) -> None:
+    x = torch.randn(9, channels, dtype=torch.float64)
+    torch.testing.assert_close(gram(x), x.T @ x, rtol=1e-12, atol=1e-12)
 
 
 def test_covariances_are_those_of_the_rows() -> None:

@@ -49,6 +49,7 @@ def read_page(folder: Path, *, images: Pictures, trust_python: bool = False) -> 
                 f'the notes in "{folder}" are not as convgraft writes them',
                 expected=f"{name} and the files beside it unchanged",
                 found=f"{type(error).__name__}: {error}",
+                hint="the folder as the command left it; or the command again, into another one",
             ) from error
     raise ArtifactError(
         f'"{folder}" is no finished run and no study',
