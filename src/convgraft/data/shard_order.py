@@ -27,7 +27,7 @@ def shard_order(
         numbers: seed and epoch, 0 or more.
 
     >>> shard_order([2, 2, 2], 0, 1, buffer=2).tolist()
-    [3, 2, 0, 1, 5, 4]
+    [4, 5, 3, 2, 1, 0]
     """
     total = sum(lengths)
     if len(lengths) == 1 or (total <= buffer and len(lengths) <= most):

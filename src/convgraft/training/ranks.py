@@ -22,6 +22,7 @@ class Ranks:
     def share(self, rows: Tensor) -> Tensor:
         """This process's rows of a batch: every `world`-th one; the shares make up the batch.
 
+        >>> import torch
         >>> Ranks(1, 2).share(torch.arange(5))
         tensor([1, 3])
         """
