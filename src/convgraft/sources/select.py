@@ -143,7 +143,7 @@ def _parse_condition(condition: str, text: str) -> tuple[str, str, str]:
     if not pattern:
         raise UsageError(f'"{text}" names a source and nothing in it', expected=EXAMPLE)
     try:
-        _glob(owner), _glob(pattern)
+        _ = _glob(owner), _glob(pattern)
     except re.error as error:
         raise UsageError(f'"{text}" cannot be read: {error}', expected=EXAMPLE) from error
     return "name", owner, pattern
