@@ -25,7 +25,7 @@ check: install
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-# Needs image sets and weights: CONVGRAFT_DATA, CONVGRAFT_WEIGHTS; see docs/reproduce.md. About two hours.
+# Needs image sets and weights: CONVGRAFT_DATA, CONVGRAFT_WEIGHTS; see docs/reproduce.md. One to two hours.
 reproduce: install
 	$(BIN)/convgraft reproduce table1 table2 table3 --scale cpu --out runs/reproduce \
 		--markdown docs/reproduced.md
