@@ -167,8 +167,8 @@ def test_words_say_what_wins_and_where_the_vote_is_better() -> None:
 
 def test_figures_and_commands_as_text() -> None:
     assert percentage(Interval(0.925, 0.919, 0.9304)) == "92.5 [91.9, 93.0]"
-    assert _public("convgraft reproduce --data /home/me --weights=w") == (
-        "convgraft reproduce --data DATA --weights=WEIGHTS"
+    assert _public("convgraft reproduce --data /home/me --weights=w --markdown ~/page.md") == (
+        "convgraft reproduce --data DATA --weights=WEIGHTS --markdown FILE"
     )
     spread = spread_values(["reproduce", "table2", "--rows", "table2-1", "table2-2"])
     assert spread[2:] == ["--rows", "table2-1", "--rows", "table2-2"]

@@ -17,7 +17,8 @@ from convgraft.export import METRICS, write_json, write_text
 from convgraft.studies.paper import PaperRow, Places, RowOutcome, Scale, read_outcome, read_rows
 
 MARKDOWN, DATA = "REPRODUCED.md", "reproduced.json"
-PRIVATE = {"--data": "DATA", "--weights": "WEIGHTS"}  # places that are one machine's own
+# places that are one machine's own
+PRIVATE = {"--data": "DATA", "--weights": "WEIGHTS", "--markdown": "FILE"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +112,7 @@ def _learned(notes: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _public(command: str) -> str:
-    """The command with folders of data and weights by a word: they tell of one machine alone."""
+    """The command with places of one machine, folders and the file asked for, as words."""
     words = shlex.split(command)
     for place, word in enumerate(words):
         option, equals, _ = word.partition("=")
