@@ -232,18 +232,22 @@ class Late:
         print("taken apart")
 
 
-rank_words.part = lambda: {many}
+rank_words.part = rank_words.is_one_of_many = lambda: {many}
 atexit.register(print, "left")
 kept = Late()
-main.main(["--version"])
+main.main({command})
 """
 
 
 @pytest.mark.parametrize("many", [True, False])
-def test_one_of_several_ranks_ends_before_the_interpreter_is_taken_apart(many: bool) -> None:
-    command = [sys.executable, "-c", LATE.format(many=many)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    version, left, *late = done.stdout.splitlines()
-    assert version.startswith("convgraft ") and left == "left"
-    assert late == ([] if many else ["taken apart"])
+@pytest.mark.parametrize(("command", "code"), [(["--version"], 0), (["explain", "no.yaml"], 2)])
+def test_one_of_several_ranks_ends_before_the_interpreter_is_taken_apart(
+    many: bool, command: list[str], code: int, tmp_path: Path
+) -> None:
+    late = [sys.executable, "-c", LATE.format(many=many, command=command)]
+    done = subprocess.run(
+        late, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert done.stdout.startswith("convgraft ") or "no.yaml" in done.stderr
+    assert done.stdout.splitlines()[1 - bool(code) :] == ["left"] + ["taken apart"] * (not many)

@@ -11,8 +11,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 import typer
 
@@ -137,25 +137,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ConvgraftError as error:
         if (before := rank_words.prefix()) is not None:
             _complain(f"{before}error: {error}")
-        sys.exit(rank_words.ended(error.exit_code))
+        _leave(rank_words.ended(error.exit_code))
     except (KeyboardInterrupt, SystemExit) as ended:
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
             raise
         if not rank_words.is_silent():
             _complain("stopped" + AGAIN * (given[:1] in GOES_ON))
-        sys.exit(1)
+        _leave(1)
     except BrokenPipeError:
-        sys.exit(1)
+        _leave(1)
     except (MemoryError, RuntimeError) as error:
         if words := rank_words.lost(error):
             _complain(words)
         else:
             _tell_no_memory(error)
-        sys.exit(1)
+        _leave(1)
     except OSError as error:
         _complain(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "))
         _complain("  try: the same command again, when that is mended; it goes on where it stopped")
-        sys.exit(1)
+        _leave(1)
 
 
 def _run(arguments: Sequence[str]) -> None:
@@ -164,19 +164,27 @@ def _run(arguments: Sequence[str]) -> None:
         app(arguments, standalone_mode=True)
     except SystemExit as ended:
         if not ended.code and rank_words.part():
-            _end_at_once()
+            _end_at_once(0)
         raise
 
 
-def _end_at_once() -> None:
-    """End this process, all its work done, without taking the interpreter apart.
+def _leave(code: int) -> NoReturn:
+    """End the command, which has said why, with this exit code."""
+    if rank_words.is_one_of_many():
+        _end_at_once(code)
+    sys.exit(code)
+
+
+def _end_at_once(code: int) -> NoReturn:
+    """End this process, whose work is over, without taking the interpreter apart.
 
     Threads of gloo may still hold tensors; one that lets go of them then aborts the process.
     """
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # nobody reads it any more
+            stream.flush()
+    os._exit(code)
 
 
 @contextmanager

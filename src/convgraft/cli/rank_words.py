@@ -64,12 +64,17 @@ def is_silent() -> bool:
     return group is not None and not group.is_first
 
 
+def is_one_of_many() -> bool:
+    """Whether this process has joined others that do the same work."""
+    group = _group()
+    return group is not None and group.world > 1
+
+
 def part() -> bool:
     """Leave the group, when the work is done on all ranks; whether there was one."""
-    group = _group()
-    if group is None or group.world == 1:
+    if not is_one_of_many():
         return False
-    group.wait()
+    _group().wait()
     sys.modules["convgraft.training.process_group"].leave_group()
     return True
 
