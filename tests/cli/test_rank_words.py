@@ -57,3 +57,13 @@ def test_rank_zero_has_told_it_before_others_may_end_and_all_end_with_its_code(
 def test_what_rank_zero_does_not_tell_another_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
     other = failed(1, HashStore(), RunError("no disk"), monkeypatch)
     assert (other.code, other.err) == (1, "rank 1: error: no disk\n")
+
+
+@pytest.mark.parametrize(("world", "many"), [(1, False), (2, True)])
+def test_one_that_works_alone_is_not_one_of_many(world: int, many: bool) -> None:
+    assert not rank_words.is_one_of_many()
+    enter_group(Group(0, world, store=HashStore()))
+    try:
+        assert rank_words.is_one_of_many() == many
+    finally:
+        leave_group()
